@@ -1,0 +1,99 @@
+//! Host patterns of routes and certificates: `api.example.com`, `*.example.com`, `*`.
+
+use std::fmt;
+
+/// Which hosts something is for. Names are lower case, without a trailing dot and without a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum HostPattern {
+    /// This name only.
+    Exact(Box<str>),
+    /// Any name with one or more labels in front of this suffix (stored without `*.`).
+    Wildcard(Box<str>),
+    /// Every host.
+    Any,
+}
+
+impl HostPattern {
+    /// Reads a pattern; the error says what was expected.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        let (name, wildcard) = match text.strip_prefix("*.") {
+            Some(rest) => (rest, true),
+            None => (text, false),
+        };
+        if name.contains('*') {
+            return Err(format!("`{text}`: a wildcard is a whole label at the front, such as `*.example.com`, or `*` for every host"));
+        }
+        let name = normalise(name).ok_or_else(|| format!("`{text}` is not a host name (no scheme, port or path belongs here)"))?;
+        let name = name.into_boxed_str();
+        Ok(if wildcard { Self::Wildcard(name) } else { Self::Exact(name) })
+    }
+
+    /// Whether a host, as [`normalise`] returns it, is meant.
+    #[must_use]
+    pub fn matches(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => **name == *host,
+            Self::Wildcard(suffix) => {
+                host.len() > suffix.len() + 1
+                    && host.ends_with(&**suffix)
+                    && host.as_bytes()[host.len() - suffix.len() - 1] == b'.'
+            }
+            Self::Any => true,
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Wildcard(suffix) => write!(f, "*.{suffix}"),
+            Self::Any => f.write_str("*"),
+        }
+    }
+}
+
+/// A host name or address literal in the one form that is compared: lower case, no trailing dot, no port.
+/// `None` when it is not a host of RFC 3986 §3.2.2 (registered names are held to letters, digits, `-`, `_` and `.`).
+#[must_use]
+pub fn normalise(host: &str) -> Option<String> {
+    if let Some(inside) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let address: std::net::Ipv6Addr = inside.parse().ok()?;
+        return Some(format!("[{address}]"));
+    }
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let sound = !name.is_empty()
+        && name.len() <= 253
+        && name.split('.').all(|label| {
+            !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        });
+    sound.then(|| name.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_wants_at_least_one_label_more() {
+        let pattern = HostPattern::parse("*.Example.com").unwrap();
+        assert!(pattern.matches("a.example.com") && pattern.matches("a.b.example.com"));
+        assert!(!pattern.matches("example.com") && !pattern.matches("badexample.com") && !pattern.matches(".example.com"));
+    }
+
+    #[test]
+    fn refuses_what_is_not_a_host() {
+        for text in ["", "https://x", "a:80", "a/b", "a..b", "a.*.b", "*a.b", "**", "a b", "[::1", "[nope]"] {
+            assert!(HostPattern::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn one_form_for_every_spelling() {
+        assert_eq!(normalise("API.Example.COM."), Some("api.example.com".into()));
+        assert_eq!(normalise("[0:0:0:0:0:0:0:1]"), Some("[::1]".into()));
+    }
+}

@@ -1,0 +1,10 @@
+//! Words that every room uses; imports nothing of ours.
+
+pub mod byte_size;
+pub mod clock;
+pub mod duration;
+pub mod host_pattern;
+pub mod location;
+pub mod reason;
+pub mod rejection;
+pub mod tasks;

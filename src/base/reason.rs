@@ -1,0 +1,98 @@
+//! Every way a request can end badly: one closed list for answers, logs and metrics.
+
+/// Who has to act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The request was wrong or not allowed.
+    Client,
+    /// The gateway's configuration or state.
+    Gateway,
+    /// The service behind the gateway.
+    Upstream,
+}
+
+macro_rules! reasons {
+    ($( $variant:ident $name:literal $status:literal $origin:ident $detail:literal $next:literal; )*) => {
+        /// Why a request was refused or failed. The string form is stable: it is the metric label, the log field,
+        /// the `reason` member and the end of the `type` of a problem document (RFC 9457).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Reason { $( #[doc = $detail] $variant, )* }
+
+        impl Reason {
+            /// All of them, in the order of a request's way.
+            pub const ALL: &'static [Self] = &[$( Self::$variant, )*];
+
+            /// The stable code.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str { match self { $( Self::$variant => $name, )* } }
+
+            /// The HTTP status that a client sees, as long as no answer has begun.
+            #[must_use]
+            pub const fn status(self) -> u16 { match self { $( Self::$variant => $status, )* } }
+
+            #[must_use]
+            pub const fn origin(self) -> Origin { match self { $( Self::$variant => Origin::$origin, )* } }
+
+            /// What happened, for the client.
+            #[must_use]
+            pub const fn detail(self) -> &'static str { match self { $( Self::$variant => $detail, )* } }
+
+            /// What to do next, for whoever reads the documentation.
+            #[must_use]
+            pub const fn next_step(self) -> &'static str { match self { $( Self::$variant => $next, )* } }
+        }
+    };
+}
+
+reasons! {
+    RequestMalformed "REQUEST_MALFORMED" 400 Client "The request head is not valid HTTP." "Send a request that follows RFC 9112; the detail names what is wrong.";
+    RequestFraming "REQUEST_FRAMING" 400 Client "The length of the request body is ambiguous or invalid." "Send one Content-Length or `Transfer-Encoding: chunked`, never both (RFC 9112 section 6).";
+    HostInvalid "HOST_INVALID" 400 Client "The Host field is missing, repeated or not a host." "Send exactly one valid Host field (RFC 9110 section 7.2).";
+    PathInvalid "PATH_INVALID" 400 Client "The request path has a form that is not accepted." "Remove encoded slashes, NUL and broken percent-encoding, and do not climb above the root.";
+    VersionUnsupported "VERSION_UNSUPPORTED" 505 Client "This HTTP version is not supported." "Use HTTP/1.1 or HTTP/2.";
+    MethodUnsupported "METHOD_UNSUPPORTED" 501 Client "This method is not supported." "CONNECT and TRACE are not served by this gateway.";
+    ExpectationFailed "EXPECTATION_FAILED" 417 Client "The expectation cannot be met." "Only `Expect: 100-continue` is known.";
+    UriTooLong "URI_TOO_LONG" 414 Client "The request target is too long." "Shorten the path or the query, or send data in the body.";
+    HeadersTooLarge "HEADERS_TOO_LARGE" 431 Client "The request header fields are too large or too many." "Send fewer or smaller fields; look at cookies first.";
+    HeadTimeout "HEAD_TIMEOUT" 408 Client "The request head did not arrive in time." "Send the whole head at once; check the network.";
+    RouteNotFound "ROUTE_NOT_FOUND" 404 Client "No route matches this request." "Check host, path and required fields; `sluice explain` shows why the nearest routes lost.";
+    MethodNotAllowed "METHOD_NOT_ALLOWED" 405 Client "The path exists, but not for this method." "Use one of the methods in the Allow field.";
+    RouteFaulty "ROUTE_FAULTY" 503 Gateway "This route is closed because its configuration has an error." "Operators: `/status` and `sluice check` show the error; the rest of the routes are live.";
+    BodyTooLarge "BODY_TOO_LARGE" 413 Client "The request body is larger than this route accepts." "Send a smaller body, or raise `max_body` of the route.";
+    BodyTimeout "BODY_TIMEOUT" 408 Client "The request body stopped arriving." "Send the body without long pauses; check the network.";
+    ClientClosed "CLIENT_CLOSED" 499 Client "The client went away before the answer was complete." "Nothing, or raise the client's own time-out.";
+    ConnectionLimit "CONNECTION_LIMIT" 503 Gateway "The gateway has too many open connections." "Retry later; operators: raise `limits.connections` or add replicas.";
+    UpstreamUnavailable "UPSTREAM_UNAVAILABLE" 503 Upstream "No endpoint of the service behind this route can be used." "Retry later; operators: check that its names resolve and that it runs.";
+    UpstreamConnect "UPSTREAM_CONNECT" 502 Upstream "The service behind this route refused the connection." "Retry later; operators: check that it listens where the endpoint says.";
+    UpstreamConnectTimeout "UPSTREAM_CONNECT_TIMEOUT" 504 Upstream "The service behind this route did not accept a connection in time." "Retry later; operators: check network and `timeouts.connect`.";
+    UpstreamTls "UPSTREAM_TLS" 502 Upstream "The secure connection to the service behind this route failed." "Operators: check its certificate against `tls.ca` and `tls.server_name` of the upstream.";
+    UpstreamTimeout "UPSTREAM_TIMEOUT" 504 Upstream "The service behind this route did not begin to answer in time." "Retry if the request is safe to repeat; operators: `timeouts.first_byte`.";
+    UpstreamIdle "UPSTREAM_IDLE" 504 Upstream "The service behind this route stopped sending." "Retry if the request is safe to repeat; operators: `timeouts.idle`.";
+    RequestTimeout "REQUEST_TIMEOUT" 504 Upstream "The request took longer than this route allows." "Ask for less at once; operators: `timeouts.total`.";
+    UpstreamReset "UPSTREAM_RESET" 502 Upstream "The service behind this route closed the connection before its answer was complete." "Retry if the request is safe to repeat.";
+    UpstreamProtocol "UPSTREAM_PROTOCOL" 502 Upstream "The service behind this route sent an answer that is not valid HTTP." "Operators: look at the service's own log.";
+    Draining "DRAINING" 503 Gateway "This gateway instance is shutting down." "Retry at once; another instance answers.";
+    Internal "INTERNAL" 500 Gateway "The gateway failed; this is a defect." "Report it with the request id.";
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_statuses_fit_their_origin() {
+        let codes: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|r| r.as_str()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            let client_fault = (400..500).contains(&reason.status()) || matches!(reason.status(), 501 | 505);
+            assert_eq!(client_fault, reason.origin() == Origin::Client, "{reason}");
+        }
+    }
+}

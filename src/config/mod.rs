@@ -1,0 +1,3 @@
+//! From the two files to what runs: written (`model`), checked (`checked`), compiled (`compile`).
+
+pub mod checked;
