@@ -2,6 +2,7 @@
 
 pub mod byte_size;
 pub mod clock;
+pub mod deadline;
 pub mod duration;
 pub mod host_pattern;
 pub mod location;

@@ -1,0 +1,158 @@
+//! Deadlines without a timer each: a table per worker thread, walked ten times a second.
+//!
+//! Setting one is a store. A deadline fires between 0 and [`GRAIN`] late, never early.
+
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::task::AtomicWaker;
+
+use super::clock;
+
+/// How often the table is walked.
+pub const GRAIN: Duration = Duration::from_millis(100);
+
+const NEVER: u64 = u64::MAX;
+const NOW: u64 = 0;
+
+fn millis_since_start(at: Instant) -> u64 {
+    static START: OnceLock<Instant> = OnceLock::new();
+    let start = START.get_or_init(clock::now);
+    // One more than elapsed, so that no set deadline is `NOW`.
+    u64::try_from(at.saturating_duration_since(*start).as_millis()).unwrap_or(NEVER - 1) + 1
+}
+
+/// One deadline that can be moved any number of times.
+#[derive(Debug)]
+pub struct Deadline {
+    at: AtomicU64,
+    idle: AtomicBool,
+    waker: AtomicWaker,
+}
+
+impl Deadline {
+    /// Fires this long from now; replaces what was set.
+    pub fn set(&self, from_now: Duration) {
+        self.set_at(clock::now() + from_now);
+    }
+
+    /// Fires at this moment; replaces what was set.
+    pub fn set_at(&self, at: Instant) {
+        self.at.store(millis_since_start(at), Ordering::Relaxed);
+    }
+
+    pub fn clear(&self) {
+        self.at.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// Fires at once.
+    pub fn fire(&self) {
+        self.at.store(NOW, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Resolves when the deadline has passed. One waiter at a time.
+    pub async fn expired(&self) {
+        poll_fn(|context| self.poll_expired(context)).await;
+    }
+
+    /// As [`Deadline::expired`], for code that polls several things itself.
+    pub fn poll_expired(&self, context: &Context<'_>) -> Poll<()> {
+        self.waker.register(context.waker());
+        if self.passed(millis_since_start(clock::now())) { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Marks that nothing is lost when the holder is asked to end now (a connection between requests).
+    pub fn set_idle(&self, idle: bool) {
+        self.idle.store(idle, Ordering::Release);
+    }
+
+    fn passed(&self, now: u64) -> bool {
+        self.at.load(Ordering::Acquire) <= now
+    }
+}
+
+/// The deadlines of one worker thread.
+#[derive(Debug, Default)]
+pub struct Deadlines {
+    table: Mutex<Vec<Weak<Deadline>>>,
+}
+
+impl Deadlines {
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// A new deadline, not set; it leaves the table when dropped.
+    #[must_use]
+    pub fn register(&self) -> Arc<Deadline> {
+        let deadline = Arc::new(Deadline { at: AtomicU64::new(NEVER), idle: AtomicBool::new(false), waker: AtomicWaker::new() });
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&deadline));
+        deadline
+    }
+
+    /// Wakes whoever waits for a deadline that has passed, and forgets the dropped ones.
+    pub fn walk(&self) {
+        let now = millis_since_start(clock::now());
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).retain(|entry| {
+            let Some(deadline) = entry.upgrade() else { return false };
+            if deadline.passed(now) {
+                deadline.waker.wake();
+            }
+            true
+        });
+    }
+
+    /// Fires the deadline of every idle holder.
+    pub fn fire_idle(&self) {
+        for deadline in self.table.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
+            if deadline.idle.load(Ordering::Acquire) {
+                deadline.fire();
+            }
+        }
+    }
+
+    /// Walks the table until dropped.
+    pub async fn run(self: Arc<Self>) {
+        let mut tick = tokio::time::interval(GRAIN);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            self.walk();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[test]
+    fn fires_when_passed_and_not_before() {
+        let deadlines = Deadlines::new();
+        let deadline = deadlines.register();
+        assert!(deadline.expired().now_or_never().is_none());
+        deadline.set(Duration::from_secs(3_600));
+        deadlines.walk();
+        assert!(deadline.expired().now_or_never().is_none());
+        deadline.set(Duration::ZERO);
+        assert!(deadline.expired().now_or_never().is_some());
+        deadline.clear();
+        assert!(deadline.expired().now_or_never().is_none());
+        deadline.fire();
+        assert!(deadline.expired().now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_dropped_deadline_leaves_the_table() {
+        let deadlines = Deadlines::new();
+        drop(deadlines.register());
+        deadlines.walk();
+        assert!(deadlines.table.lock().unwrap().is_empty());
+    }
+}
