@@ -1,6 +1,8 @@
 //! What can be seen from outside: metrics, the access log, the program's own log.
 
 pub mod access_log;
+#[cfg(test)]
+mod docs;
 pub mod log;
 pub mod metrics;
 mod record;
