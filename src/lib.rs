@@ -4,4 +4,6 @@ pub mod route;
 
 pub mod config;
 
+pub mod telemetry;
+
 pub mod base;

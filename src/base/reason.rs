@@ -76,6 +76,73 @@ reasons! {
     Internal "INTERNAL" 500 Gateway "The gateway failed; this is a defect." "Report it with the request id.";
 }
 
+impl Reason {
+    /// The `grpc-status` of this reason, for callers that speak gRPC. Only `UNAVAILABLE` invites a retry.
+    #[must_use]
+    pub const fn grpc_status(self) -> GrpcStatus {
+        match self {
+            Self::ClientClosed => GrpcStatus::Cancelled,
+            Self::RequestMalformed
+            | Self::RequestFraming
+            | Self::HostInvalid
+            | Self::PathInvalid
+            | Self::ExpectationFailed => GrpcStatus::InvalidArgument,
+            Self::HeadTimeout
+            | Self::BodyTimeout
+            | Self::UpstreamTimeout
+            | Self::UpstreamIdle
+            | Self::RequestTimeout => GrpcStatus::DeadlineExceeded,
+            Self::UriTooLong | Self::HeadersTooLarge | Self::BodyTooLarge => GrpcStatus::ResourceExhausted,
+            // gRPC clients read an unknown path as an unknown method, and 404 as UNIMPLEMENTED.
+            Self::VersionUnsupported | Self::MethodUnsupported | Self::RouteNotFound | Self::MethodNotAllowed => {
+                GrpcStatus::Unimplemented
+            }
+            Self::UpstreamProtocol | Self::Internal => GrpcStatus::Internal,
+            Self::RouteFaulty
+            | Self::ConnectionLimit
+            | Self::UpstreamUnavailable
+            | Self::UpstreamConnect
+            | Self::UpstreamConnectTimeout
+            | Self::UpstreamTls
+            | Self::UpstreamReset
+            | Self::Draining => GrpcStatus::Unavailable,
+        }
+    }
+}
+
+/// The status codes of gRPC that a gateway answers with; the number is what goes over the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum GrpcStatus {
+    Cancelled = 1,
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    ResourceExhausted = 8,
+    Unimplemented = 12,
+    Internal = 13,
+    Unavailable = 14,
+}
+
+impl GrpcStatus {
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self as u8
+    }
+
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Cancelled => "CANCELLED",
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::Unimplemented => "UNIMPLEMENTED",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+        }
+    }
+}
+
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())

@@ -1,0 +1,122 @@
+//! Every metric, once: registration and `docs/metrics.md` are both made from this table.
+
+/// A metric and all its series.
+pub struct Family {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub labels: &'static [&'static str],
+    pub unit: &'static str,
+    pub help: &'static str,
+}
+
+#[derive(Clone, Copy)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    /// With these upper bounds.
+    Histogram(&'static [f64]),
+}
+
+impl Kind {
+    /// As the exposition format calls it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+
+    /// Upper bounds of a histogram, without the infinite one.
+    pub(super) const fn buckets(self) -> &'static [f64] {
+        match self {
+            Self::Histogram(buckets) => buckets,
+            Self::Counter | Self::Gauge => &[],
+        }
+    }
+}
+
+/// From what the gateway answers by itself up to the longest ordinary time limit, in seconds.
+pub const LATENCY_BUCKETS: &[f64] =
+    &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+
+macro_rules! families {
+    ($( $id:ident $name:literal $kind:expr, [$($label:literal),*] $unit:literal $help:literal; )*) => {
+        $( pub(super) const $id: Family = Family { name: $name, kind: $kind, labels: &[$($label),*], unit: $unit, help: $help }; )*
+
+        /// What the gateway registers itself.
+        pub const FAMILIES: &[Family] = &[$( $id ),*];
+    };
+}
+
+use Kind::{Counter, Gauge, Histogram};
+
+families! {
+    REQUESTS "sluice_requests_total" Counter, ["route", "status_class"] "requests" "Finished requests.";
+    REQUEST_DURATION "sluice_request_duration_seconds" Histogram(LATENCY_BUCKETS), ["route"] "seconds" "Time from the first byte of a request to the last byte of its answer.";
+    FIRST_BYTE "sluice_upstream_first_byte_seconds" Histogram(LATENCY_BUCKETS), ["route"] "seconds" "Time from a request sent to the first byte of the upstream's answer.";
+    REQUEST_BYTES "sluice_request_bytes_total" Counter, ["route"] "bytes" "Bytes of request bodies, without framing.";
+    RESPONSE_BYTES "sluice_response_bytes_total" Counter, ["route"] "bytes" "Bytes of response bodies, without framing.";
+    REASONS "sluice_reasons_total" Counter, ["reason"] "requests" "Requests that were refused or failed, by reason.";
+    REQUESTS_IN_FLIGHT "sluice_requests_in_flight" Gauge, [] "requests" "Requests that have begun and not ended.";
+    CONNECTIONS_OPEN "sluice_connections_open" Gauge, ["listener"] "connections" "Open client connections.";
+    CONNECTIONS "sluice_connections_total" Counter, ["listener"] "connections" "Accepted client connections.";
+    CONNECTIONS_REFUSED "sluice_connections_refused_total" Counter, ["listener"] "connections" "Client connections that were closed at once because of a limit or a bad PROXY header.";
+    TLS_HANDSHAKES "sluice_tls_handshakes_total" Counter, ["listener", "result", "version"] "handshakes" "TLS handshakes with clients.";
+    UPSTREAM_CONNECTIONS "sluice_upstream_connections_total" Counter, ["upstream", "result"] "connections" "Connections taken for a request to an upstream, new or kept, and attempts that failed.";
+    UPSTREAM_ENDPOINTS "sluice_upstream_endpoints" Gauge, ["upstream"] "endpoints" "Resolved endpoints that can be tried.";
+    DNS_FAILURES "sluice_dns_failures_total" Counter, ["upstream"] "lookups" "Lookups of an upstream's names that failed; the last good answer stays in use.";
+    RELOADS "sluice_reloads_total" Counter, ["result"] "reloads" "Reloads of the routes after start.";
+    RELOAD_LAST_SUCCESS "sluice_reload_last_success_timestamp_seconds" Gauge, [] "seconds since 1970" "When the present configuration went live.";
+    RELOAD_LAST_SUCCESSFUL "sluice_reload_last_successful" Gauge, [] "0 or 1" "Whether the last attempt to load the routes went live.";
+    ROUTES "sluice_routes" Gauge, [] "routes" "Configured routes, faulty ones included.";
+    ROUTES_FAULTY "sluice_routes_faulty" Gauge, [] "routes" "Routes that are closed because their configuration has an error.";
+    CONFIG_INFO "sluice_config_info" Gauge, ["version"] "always 1" "Version of the routes that are live.";
+    CERTIFICATE_EXPIRY "sluice_certificate_expiry_timestamp_seconds" Gauge, ["listener", "name"] "seconds since 1970" "When a served certificate ends; `name` is its first DNS name.";
+    CERTIFICATE_RELOAD_FAILURES "sluice_certificate_reload_failures_total" Counter, [] "reloads" "Certificates that could not be loaded again; the old ones stay in use.";
+    ACCESS_LOG_DROPPED "sluice_access_log_dropped_total" Counter, [] "lines" "Access log lines that were lost because the buffer was full or could not be written.";
+    ACCESS_LOG_ERRORS "sluice_access_log_errors_total" Counter, [] "errors" "Failed attempts to write or reopen the access log.";
+    BUILD_INFO "sluice_build_info" Gauge, ["version"] "always 1" "Version of the program.";
+    READY "sluice_ready" Gauge, [] "0 or 1" "What `/ready` says.";
+}
+
+macro_rules! process {
+    ($( $name:literal $kind:expr, $unit:literal $help:literal; )*) => {
+        /// What the process collector of the `prometheus` crate adds on Linux.
+        pub const PROCESS: &[Family] = &[$( Family { name: $name, kind: $kind, labels: &[], unit: $unit, help: $help } ),*];
+    };
+}
+
+process! {
+    "process_cpu_seconds_total" Counter, "seconds" "CPU time of the process.";
+    "process_open_fds" Gauge, "descriptors" "Open file descriptors.";
+    "process_max_fds" Gauge, "descriptors" "Limit of open file descriptors.";
+    "process_virtual_memory_bytes" Gauge, "bytes" "Virtual memory.";
+    "process_resident_memory_bytes" Gauge, "bytes" "Resident memory.";
+    "process_start_time_seconds" Gauge, "seconds since 1970" "When the process was started.";
+    "process_threads" Gauge, "threads" "Threads of the process.";
+}
+
+/// A label whose values form a closed set, named in the documentation.
+pub struct Label {
+    pub name: &'static str,
+    pub values: &'static str,
+}
+
+pub const LABELS: &[Label] = &[
+    Label { name: "route", values: "name of a route, `none` when no route matched, `other` beyond 2000 routes" },
+    Label { name: "status_class", values: "`1xx`, `2xx`, `3xx`, `4xx`, `5xx`, `other`" },
+    Label { name: "reason", values: "every code of [reasons](reasons.md), present from the start" },
+    Label { name: "listener", values: "name of a listener" },
+    Label { name: "upstream", values: "name of an upstream, `other` beyond 1000 upstreams" },
+    Label {
+        name: "result",
+        values: "handshakes: `ok`, `failed`, `timeout`; upstream connections: `opened`, `reused`, `refused`, `timeout`, `tls`; reloads: `success`, `failure`",
+    },
+    Label {
+        name: "version",
+        values: "handshakes: `TLSv1.2`, `TLSv1.3`, `none` when it failed; information metrics: one value, the present one",
+    },
+    Label { name: "name", values: "first DNS name of a certificate" },
+];

@@ -1,0 +1,280 @@
+//! Metrics for Prometheus, from one [catalogue](FAMILIES), with closed label sets.
+//!
+//! Handles are resolved when a snapshot is compiled and kept in it; counting a request looks nothing up.
+
+mod capped;
+mod catalogue;
+mod connection;
+mod route;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+pub use catalogue::{FAMILIES, Family, Kind, LABELS, LATENCY_BUCKETS, Label, PROCESS};
+pub use connection::{Handshake, ListenerMetrics, OpenConnection, UpstreamConnection, UpstreamMetrics};
+pub use route::RouteMetrics;
+
+use self::capped::Capped;
+use self::connection::ConnectionFamilies;
+use self::route::RouteFamilies;
+
+/// Routes with series of their own, retired ones included until [`Metrics::retain_routes`]; further ones share `other`.
+/// A route has 46 series.
+pub const MAX_ROUTES: usize = 2_000;
+/// Upstreams with series of their own, likewise. An upstream has 7 series.
+pub const MAX_UPSTREAMS: usize = 1_000;
+/// Stands for requests that no route matched.
+const UNROUTED: &str = "none";
+
+/// The media type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// All metrics of a process; clones count into the same.
+#[derive(Clone)]
+pub struct Metrics(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    route_families: RouteFamilies,
+    routes: Capped<RouteMetrics>,
+    unrouted: RouteMetrics,
+    connection_families: ConnectionFamilies,
+    upstreams: Capped<UpstreamMetrics>,
+    requests_in_flight: IntGauge,
+    reloads_succeeded: IntCounter,
+    reloads_failed: IntCounter,
+    reload_last_success: IntGauge,
+    reload_last_successful: IntGauge,
+    routes_configured: IntGauge,
+    routes_faulty: IntGauge,
+    config_info: IntGaugeVec,
+    config_version: Mutex<Option<Box<str>>>,
+    certificate_expiry: IntGaugeVec,
+    certificates: Mutex<BTreeSet<(Box<str>, Box<str>)>>,
+    certificate_reload_failures: IntCounter,
+    access_log_dropped: IntCounter,
+    access_log_errors: IntCounter,
+    ready: IntGauge,
+}
+
+/// What went live.
+#[derive(Clone, Copy, Debug)]
+pub struct Published<'a> {
+    pub version: &'a str,
+    /// When, since 1970-01-01 UTC.
+    pub at: Duration,
+    /// Faulty ones included.
+    pub routes: usize,
+    pub faulty: usize,
+}
+
+impl Metrics {
+    /// A registry of its own: two of them, as in tests, never meet.
+    #[must_use]
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let route_families = RouteFamilies::register(&registry);
+        let reloads = counter(&registry, &catalogue::RELOADS);
+        gauge(&registry, &catalogue::BUILD_INFO).with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        sound(registry.register(Box::new(ProcessCollector::for_self())));
+        Self(Arc::new(Inner {
+            unrouted: route_families.of(UNROUTED),
+            route_families,
+            routes: Capped::new("routes", MAX_ROUTES),
+            connection_families: ConnectionFamilies::register(&registry),
+            upstreams: Capped::new("upstreams", MAX_UPSTREAMS),
+            requests_in_flight: single_gauge(&registry, &catalogue::REQUESTS_IN_FLIGHT),
+            reloads_succeeded: reloads.with_label_values(&["success"]),
+            reloads_failed: reloads.with_label_values(&["failure"]),
+            reload_last_success: single_gauge(&registry, &catalogue::RELOAD_LAST_SUCCESS),
+            reload_last_successful: single_gauge(&registry, &catalogue::RELOAD_LAST_SUCCESSFUL),
+            routes_configured: single_gauge(&registry, &catalogue::ROUTES),
+            routes_faulty: single_gauge(&registry, &catalogue::ROUTES_FAULTY),
+            config_info: gauge(&registry, &catalogue::CONFIG_INFO),
+            config_version: Mutex::new(None),
+            certificate_expiry: gauge(&registry, &catalogue::CERTIFICATE_EXPIRY),
+            certificates: Mutex::new(BTreeSet::new()),
+            certificate_reload_failures: single_counter(&registry, &catalogue::CERTIFICATE_RELOAD_FAILURES),
+            access_log_dropped: single_counter(&registry, &catalogue::ACCESS_LOG_DROPPED),
+            access_log_errors: single_counter(&registry, &catalogue::ACCESS_LOG_ERRORS),
+            ready: single_gauge(&registry, &catalogue::READY),
+            registry,
+        }))
+    }
+
+    /// The handles of a route: the same again for the same name, so that counters survive a reload.
+    #[must_use]
+    pub fn route(&self, name: &str) -> RouteMetrics {
+        if name == UNROUTED {
+            return self.unrouted();
+        }
+        self.0.routes.get(name, |name| self.0.route_families.of(name))
+    }
+
+    /// The handles for requests that no route matched.
+    #[must_use]
+    pub fn unrouted(&self) -> RouteMetrics {
+        self.0.unrouted.clone()
+    }
+
+    /// Removes the series of routes that are not in this list. Call it once a new snapshot is live; what requests of
+    /// the old one still count is lost.
+    pub fn retain_routes(&self, names: &[&str]) {
+        self.0.routes.retain(names, |name| self.0.route_families.forget(name));
+    }
+
+    #[must_use]
+    pub fn listener(&self, name: &str) -> ListenerMetrics {
+        self.0.connection_families.listener(name)
+    }
+
+    /// The handles of an upstream: the same again for the same name.
+    #[must_use]
+    pub fn upstream(&self, name: &str) -> UpstreamMetrics {
+        self.0.upstreams.get(name, |name| self.0.connection_families.upstream(name))
+    }
+
+    /// Removes the series of upstreams that are not in this list.
+    pub fn retain_upstreams(&self, names: &[&str]) {
+        self.0.upstreams.retain(names, |name| self.0.connection_families.forget_upstream(name));
+    }
+
+    /// Counts a request as in flight until the guard is dropped.
+    #[must_use = "the request counts as in flight until this is dropped"]
+    pub fn request_started(&self) -> InFlight {
+        self.0.requests_in_flight.inc();
+        InFlight(self.0.requests_in_flight.clone())
+    }
+
+    /// The first configuration went live.
+    pub fn started(&self, published: &Published<'_>) {
+        let inner = &*self.0;
+        inner.reload_last_success.set(to_gauge(published.at.as_secs()));
+        inner.reload_last_successful.set(1);
+        inner.routes_configured.set(to_gauge(published.routes));
+        inner.routes_faulty.set(to_gauge(published.faulty));
+
+        let mut version = inner.config_version.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.config_info.with_label_values(&[published.version]).set(1);
+        if let Some(old) = version.replace(published.version.into()).filter(|old| **old != *published.version) {
+            // An error would mean that it is not there.
+            inner.config_info.remove_label_values(&[&*old]).ok();
+        }
+    }
+
+    /// A new configuration went live.
+    pub fn reload_succeeded(&self, published: &Published<'_>) {
+        self.started(published);
+        self.0.reloads_succeeded.inc();
+    }
+
+    /// A new configuration was refused as a whole; the old one stays live.
+    pub fn reload_failed(&self) {
+        self.0.reload_last_successful.set(0);
+        self.0.reloads_failed.inc();
+    }
+
+    /// Replaces what is known about the certificates of a listener: first DNS name and end of validity, since
+    /// 1970-01-01 UTC.
+    pub fn set_certificates(&self, listener: &str, certificates: &[(&str, Duration)]) {
+        let mut known = self.0.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(of, name)| {
+            let is_kept = **of != *listener || certificates.iter().any(|(new, _)| **new == **name);
+            if !is_kept {
+                // An error would mean that it is not there.
+                self.0.certificate_expiry.remove_label_values(&[&**of, &**name]).ok();
+            }
+            is_kept
+        });
+        for (name, expiry) in certificates {
+            self.0.certificate_expiry.with_label_values(&[listener, name]).set(to_gauge(expiry.as_secs()));
+            known.insert((listener.into(), (*name).into()));
+        }
+    }
+
+    pub fn certificate_reload_failed(&self) {
+        self.0.certificate_reload_failures.inc();
+    }
+
+    pub fn set_ready(&self, ready: bool) {
+        self.0.ready.set(i64::from(ready));
+    }
+
+    pub(super) fn access_log_dropped(&self) -> IntCounter {
+        self.0.access_log_dropped.clone()
+    }
+
+    pub(super) fn access_log_errors(&self) -> IntCounter {
+        self.0.access_log_errors.clone()
+    }
+
+    /// All metrics in the text format of Prometheus, see [`CONTENT_TYPE`].
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        if let Err(error) = TextEncoder::new().encode_utf8(&self.0.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics are not complete");
+        }
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A request that has not ended.
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn to_gauge(number: impl TryInto<i64>) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
+}
+
+fn counter(registry: &Registry, family: &Family) -> IntCounterVec {
+    register(registry, sound(IntCounterVec::new(Opts::new(family.name, family.help), family.labels)))
+}
+
+fn single_counter(registry: &Registry, family: &Family) -> IntCounter {
+    register(registry, sound(IntCounter::new(family.name, family.help)))
+}
+
+fn gauge(registry: &Registry, family: &Family) -> IntGaugeVec {
+    register(registry, sound(IntGaugeVec::new(Opts::new(family.name, family.help), family.labels)))
+}
+
+fn single_gauge(registry: &Registry, family: &Family) -> IntGauge {
+    register(registry, sound(IntGauge::new(family.name, family.help)))
+}
+
+fn histogram(registry: &Registry, family: &Family) -> HistogramVec {
+    let opts = HistogramOpts::new(family.name, family.help).buckets(family.kind.buckets().to_vec());
+    register(registry, sound(HistogramVec::new(opts, family.labels)))
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
+    sound(registry.register(Box::new(collector.clone())));
+    collector
+}
+
+/// Names and labels are constants, and the tests register every one of them.
+#[expect(clippy::expect_used, reason = "fails at the first start of a faulty build, or never")]
+fn sound<T>(registered: prometheus::Result<T>) -> T {
+    registered.expect("the catalogue holds valid, distinct names")
+}

@@ -1,0 +1,209 @@
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use super::*;
+use crate::base::reason::Reason;
+use crate::telemetry::Record;
+
+fn record(status: u16, reason: Option<Reason>) -> Record<'static> {
+    Record {
+        time: Duration::ZERO,
+        request_id: "r-1",
+        trace_id: None,
+        client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        listener: "public",
+        protocol: "HTTP/1.1",
+        tls: None,
+        method: b"GET",
+        host: b"api.example.com",
+        path: b"/secret-path",
+        route: Some("orders"),
+        status,
+        reason,
+        upstream: None,
+        endpoint: None,
+        attempts: 0,
+        upstream_reused: false,
+        request_bytes: 10,
+        response_bytes: 200,
+        connect: None,
+        first_byte: Some(Duration::from_millis(2)),
+        total: Duration::from_millis(3),
+        snapshot: "0a1b2c3d4e5f",
+        user_agent: None,
+    }
+}
+
+/// The value of the one series with this name and these labels, as the exposition writes them.
+fn value(metrics: &Metrics, series: &str) -> Option<f64> {
+    let text = metrics.encode();
+    let line = text.lines().find(|line| line.strip_prefix(series).is_some_and(|rest| rest.starts_with(' ')))?;
+    line.rsplit(' ').next().unwrap().parse().ok()
+}
+
+#[test]
+fn the_exposition_has_exactly_what_the_catalogue_says() {
+    let metrics = Metrics::new();
+    metrics.route("orders").observe(&record(200, None));
+    metrics.listener("public").refused();
+    metrics.upstream("orders").set_endpoints(1);
+    metrics.started(&Published { version: "v1", at: Duration::from_secs(1), routes: 1, faulty: 0 });
+    metrics.set_certificates("public", &[("example.com", Duration::from_secs(1))]);
+
+    let text = metrics.encode();
+    let exposed: BTreeMap<_, _> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let listed: BTreeMap<_, _> =
+        FAMILIES.iter().chain(PROCESS).map(|family| (family.name, family.kind.as_str())).collect();
+    assert_eq!(exposed, listed);
+    assert_eq!(listed.len(), FAMILIES.len() + PROCESS.len(), "names are unique");
+    assert!(!text.contains("secret-path"));
+}
+
+#[test]
+fn every_label_is_described_and_every_description_used() {
+    let used: BTreeSet<_> = FAMILIES.iter().flat_map(|family| family.labels).copied().collect();
+    let described: BTreeSet<_> = LABELS.iter().map(|label| label.name).collect();
+    assert_eq!(used, described);
+    assert!(LABELS.iter().any(|label| label.values.contains(&MAX_ROUTES.to_string())));
+    assert!(LABELS.iter().any(|label| label.values.contains(&MAX_UPSTREAMS.to_string())));
+}
+
+#[test]
+fn names_follow_the_conventions_of_prometheus() {
+    for family in FAMILIES {
+        assert!(family.name.starts_with("sluice_"), "{}", family.name);
+        assert_eq!(family.name.ends_with("_total"), matches!(family.kind, Kind::Counter), "{}", family.name);
+        assert!(family.help.ends_with('.'), "{}", family.name);
+    }
+}
+
+#[test]
+fn a_request_is_counted_by_route_class_and_reason() {
+    let metrics = Metrics::new();
+    let route = metrics.route("orders");
+    route.observe(&record(200, None));
+    route.observe(&record(204, None));
+    route.observe(&record(503, Some(Reason::Internal)));
+    route.observe(&record(499, Some(Reason::ClientClosed)));
+    route.observe(&record(999, None));
+    metrics.unrouted().observe(&record(404, Some(Reason::RouteNotFound)));
+
+    for (series, expected) in [
+        ("sluice_requests_total{route=\"orders\",status_class=\"2xx\"}", 2.0),
+        ("sluice_requests_total{route=\"orders\",status_class=\"5xx\"}", 1.0),
+        ("sluice_requests_total{route=\"orders\",status_class=\"other\"}", 1.0),
+        ("sluice_requests_total{route=\"none\",status_class=\"4xx\"}", 1.0),
+        ("sluice_request_bytes_total{route=\"orders\"}", 50.0),
+        ("sluice_response_bytes_total{route=\"orders\"}", 1000.0),
+        ("sluice_request_duration_seconds_count{route=\"orders\"}", 5.0),
+        ("sluice_upstream_first_byte_seconds_bucket{route=\"orders\",le=\"0.0025\"}", 5.0),
+        ("sluice_upstream_first_byte_seconds_bucket{route=\"orders\",le=\"0.001\"}", 0.0),
+        ("sluice_reasons_total{reason=\"ROUTE_NOT_FOUND\"}", 1.0),
+        ("sluice_reasons_total{reason=\"INTERNAL\"}", 1.0),
+        ("sluice_reasons_total{reason=\"CLIENT_CLOSED\"}", 1.0),
+    ] {
+        assert_eq!(value(&metrics, series), Some(expected), "{series}");
+    }
+}
+
+#[test]
+fn every_reason_is_there_from_the_start() {
+    let metrics = Metrics::new();
+    for (place, reason) in Reason::ALL.iter().enumerate() {
+        assert_eq!(*reason as usize, place, "counters are found by this number");
+        assert_eq!(value(&metrics, &format!("sluice_reasons_total{{reason=\"{reason}\"}}")), Some(0.0));
+    }
+}
+
+#[test]
+fn a_route_keeps_its_counters_over_a_reload_and_loses_them_with_its_name() {
+    let metrics = Metrics::new();
+    metrics.route("kept").observe(&record(200, None));
+    metrics.route("kept").observe(&record(200, None));
+    metrics.route("gone").observe(&record(200, None));
+    metrics.upstream("gone").set_endpoints(3);
+    metrics.retain_routes(&["kept"]);
+    metrics.retain_upstreams(&["kept"]);
+
+    assert_eq!(value(&metrics, "sluice_requests_total{route=\"kept\",status_class=\"2xx\"}"), Some(2.0));
+    assert!(!metrics.encode().contains("\"gone\""));
+    metrics.route("gone").observe(&record(200, None));
+    assert_eq!(value(&metrics, "sluice_requests_total{route=\"gone\",status_class=\"2xx\"}"), Some(1.0));
+}
+
+#[test]
+fn names_beyond_the_bound_share_one_series() {
+    let capped = Capped::new("things", 2);
+    let make = |name: &str| Arc::<str>::from(name);
+    assert_eq!(
+        ["a", "b", "c", "d", "a"].map(|name| capped.get(name, make).to_string()),
+        ["a", "b", "other", "other", "a"]
+    );
+    capped.retain(&["a"], |name| assert_eq!(name, "b"));
+    assert_eq!(["c", "d"].map(|name| capped.get(name, make).to_string()), ["c", "other"], "a place is free again");
+}
+
+#[test]
+fn a_route_has_as_many_series_as_the_bound_reckons_with() {
+    let metrics = Metrics::new();
+    metrics.route("orders").observe(&record(200, None));
+    metrics.upstream("payments").set_endpoints(1);
+    let count = |label: &str| metrics.encode().lines().filter(|line| line.contains(label)).count();
+    assert_eq!(count("route=\"orders\""), 46);
+    assert_eq!(count("upstream=\"payments\""), 7);
+}
+
+#[test]
+fn reloads_show_what_is_live() {
+    let metrics = Metrics::new();
+    metrics.started(&Published { version: "v1", at: Duration::from_secs(100), routes: 5, faulty: 0 });
+    assert_eq!(value(&metrics, "sluice_reload_last_successful"), Some(1.0));
+    metrics.reload_failed();
+    assert_eq!(value(&metrics, "sluice_reload_last_successful"), Some(0.0));
+    assert_eq!(value(&metrics, "sluice_reload_last_success_timestamp_seconds"), Some(100.0));
+    metrics.reload_succeeded(&Published { version: "v2", at: Duration::from_secs(200), routes: 6, faulty: 1 });
+
+    assert_eq!(value(&metrics, "sluice_config_info{version=\"v2\"}"), Some(1.0));
+    assert!(!metrics.encode().contains("version=\"v1\""));
+    assert_eq!(value(&metrics, "sluice_routes_faulty"), Some(1.0));
+    assert_eq!(value(&metrics, "sluice_reloads_total{result=\"success\"}"), Some(1.0));
+    assert_eq!(value(&metrics, "sluice_reloads_total{result=\"failure\"}"), Some(1.0));
+    metrics.reload_succeeded(&Published { version: "v2", at: Duration::from_secs(300), routes: 6, faulty: 1 });
+    assert_eq!(value(&metrics, "sluice_config_info{version=\"v2\"}"), Some(1.0), "the same version again");
+}
+
+#[test]
+fn connections_and_requests_are_open_as_long_as_their_guards() {
+    let metrics = Metrics::new();
+    let listener = metrics.listener("public");
+    let connection = listener.accepted();
+    let request = metrics.request_started();
+    assert_eq!(value(&metrics, "sluice_connections_open{listener=\"public\"}"), Some(1.0));
+    assert_eq!(value(&metrics, "sluice_requests_in_flight"), Some(1.0));
+    drop((connection, request));
+    assert_eq!(value(&metrics, "sluice_connections_open{listener=\"public\"}"), Some(0.0));
+    assert_eq!(value(&metrics, "sluice_connections_total{listener=\"public\"}"), Some(1.0));
+    assert_eq!(value(&metrics, "sluice_requests_in_flight"), Some(0.0));
+
+    listener.handshake(Handshake::TimedOut);
+    let series = "sluice_tls_handshakes_total{listener=\"public\",result=\"timeout\",version=\"none\"}";
+    assert_eq!(value(&metrics, series), Some(1.0));
+    metrics.upstream("orders").connection(UpstreamConnection::TlsFailed);
+    assert_eq!(value(&metrics, "sluice_upstream_connections_total{result=\"tls\",upstream=\"orders\"}"), Some(1.0));
+}
+
+#[test]
+fn certificates_that_are_gone_take_their_series_with_them() {
+    let metrics = Metrics::new();
+    let day = |day: u64| Duration::from_secs(day * 86_400);
+    metrics.set_certificates("public", &[("a.example", day(1)), ("b.example", day(2))]);
+    metrics.set_certificates("internal", &[("a.example", day(3))]);
+    metrics.set_certificates("public", &[("b.example", day(4))]);
+    let name = |listener, name| {
+        format!("sluice_certificate_expiry_timestamp_seconds{{listener=\"{listener}\",name=\"{name}\"}}")
+    };
+    assert_eq!(value(&metrics, &name("public", "a.example")), None);
+    assert_eq!(value(&metrics, &name("public", "b.example")), Some(4.0 * 86_400.0));
+    assert_eq!(value(&metrics, &name("internal", "a.example")), Some(3.0 * 86_400.0));
+}

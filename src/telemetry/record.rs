@@ -1,0 +1,54 @@
+//! One finished request, as the access log and the metrics see it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::base::reason::Reason;
+
+/// One finished request, good or bad; borrowed, because it lives only while it is written down.
+///
+/// What a client chose freely is bytes: it may be anything, and is made safe where it is written.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// When its first byte arrived, since 1970-01-01 UTC.
+    pub time: Duration,
+    pub request_id: &'a str,
+    /// 32 hex digits of `traceparent` (W3C Trace Context), when the request belongs to a trace.
+    pub trace_id: Option<&'a str>,
+    /// The client after trusted proxies have been believed, not necessarily the peer.
+    pub client: IpAddr,
+    pub listener: &'a str,
+    /// `HTTP/1.0`, `HTTP/1.1` or `HTTP/2`.
+    pub protocol: &'static str,
+    /// `TLSv1.2` or `TLSv1.3`; `None` on plaintext.
+    pub tls: Option<&'static str>,
+    /// Empty when the head could not be read, like `host` and `path`.
+    pub method: &'a [u8],
+    pub host: &'a [u8],
+    /// The path in normal form. Never with the query: query strings carry secrets.
+    pub path: &'a [u8],
+    pub route: Option<&'a str>,
+    /// What the client was sent; 499 when it left before an answer began.
+    pub status: u16,
+    pub reason: Option<Reason>,
+    pub upstream: Option<&'a str>,
+    /// The endpoint tried last.
+    pub endpoint: Option<SocketAddr>,
+    /// How often an endpoint was tried; 0 when the gateway answered by itself.
+    pub attempts: u8,
+    /// Whether the last attempt went over a kept connection.
+    pub upstream_reused: bool,
+    /// Bytes of the request body that were read, without framing.
+    pub request_bytes: u64,
+    /// Bytes of the response body that were sent, without framing.
+    pub response_bytes: u64,
+    /// TCP and TLS to the upstream; `None` over a kept connection.
+    pub connect: Option<Duration>,
+    /// From the request sent to the first byte of the upstream's answer.
+    pub first_byte: Option<Duration>,
+    /// From the first byte of the request to the last byte of the answer.
+    pub total: Duration,
+    /// The version of the routes that the request was served by.
+    pub snapshot: &'a str,
+    pub user_agent: Option<&'a [u8]>,
+}
