@@ -2,6 +2,8 @@
 
 pub mod route;
 
+pub mod upstream;
+
 pub mod config;
 
 pub mod base;
