@@ -2,6 +2,7 @@
 
 pub mod route;
 
+pub mod transform;
 pub mod upstream;
 
 pub mod config;
