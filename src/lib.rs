@@ -2,6 +2,9 @@
 
 pub mod route;
 
+pub mod transform;
+pub mod upstream;
+
 pub mod config;
 
 pub mod telemetry;
