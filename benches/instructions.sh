@@ -1,0 +1,34 @@
+#!/bin/sh
+# Instructions per look-up and per normalised path, counted by callgrind; needs valgrind.
+# What it costs to set up is taken off by subtracting a run without look-ups.
+set -eu
+cd "$(dirname "$0")/.."
+
+ROUNDS=100
+SAMPLES=64
+
+bench=$(cargo bench --bench instructions --no-run 2>&1 | sed -n 's/.*(\(.*\/instructions-[^)]*\)).*/\1/p')
+[ -x "$bench" ] || { echo "the bench was not built; try: cargo bench --bench instructions --no-run" >&2; exit 1; }
+
+# Prints the instructions that one run executes.
+count() {
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bench" "$@" 2>&1 | sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
+}
+
+# report NAME ARGUMENTS...: the rounds are added as the last argument.
+report() {
+    name=$1
+    shift
+    idle=$(count "$@" 0)
+    busy=$(count "$@" $ROUNDS)
+    printf '%-28s %8d instructions\n' "$name" $(((busy - idle) / (ROUNDS * SAMPLES)))
+}
+
+report "find, 10 routes" find 10
+report "find, 1000 routes" find 1000
+report "find, 50000 routes" find 50000
+report "find, 10 tenants" tenants 10
+report "find, 10000 tenants" tenants 10000
+report "normalise, already normal" normal
+report "normalise, dirty" dirty
+"$bench" build 50000

@@ -1,0 +1,65 @@
+//! Query parameters, read only when a condition asks for one and never copied.
+
+use super::Field;
+
+/// How often a parameter of this (decoded) name occurs; the value is as it was sent, to be read by [`decoded`].
+/// A parameter without `=` has an empty value.
+pub(super) fn parameter<'q>(query: Option<&'q str>, name: &str) -> Field<'q> {
+    let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .filter(|(key, _)| decoded(key.as_bytes()).eq(name.bytes()))
+        .map(|(_, value)| value.as_bytes())
+        .collect()
+}
+
+/// The bytes after percent-decoding, with `+` as a space. A `%` without two hex digits stands for itself.
+pub(super) fn decoded(raw: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = raw;
+    std::iter::from_fn(move || {
+        let (byte, tail) = rest.split_first()?;
+        rest = tail;
+        match byte {
+            b'+' => Some(b' '),
+            b'%' => {
+                if let [high, low, after @ ..] = tail
+                    && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+                {
+                    rest = after;
+                    Some(high << 4 | low)
+                } else {
+                    Some(b'%')
+                }
+            }
+            other => Some(*other),
+        }
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a hex digit is less than 16")]
+fn hex(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).map(|digit| digit as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_values_are_decoded() {
+        let query = Some("a%62=1&&flag&x=+%2b%zz%4&=none&x%3D=2");
+        assert_eq!(parameter(query, "ab"), Field::Once(b"1"));
+        assert_eq!(parameter(query, "flag"), Field::Once(b""));
+        assert_eq!(parameter(query, ""), Field::Once(b"none"));
+        assert_eq!(parameter(query, "x="), Field::Once(b"2"));
+        assert_eq!(parameter(query, "y"), Field::Absent);
+        assert_eq!(parameter(None, ""), Field::Absent);
+        let Field::Once(raw) = parameter(query, "x") else { panic!("x occurs once") };
+        assert_eq!(decoded(raw).collect::<Vec<_>>(), b" +%zz%4");
+    }
+
+    #[test]
+    fn the_same_name_spelt_twice_is_repeated() {
+        assert_eq!(parameter(Some("a=1&%61=1"), "a"), Field::Repeated);
+    }
+}

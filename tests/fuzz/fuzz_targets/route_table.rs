@@ -1,0 +1,5 @@
+#![no_main]
+
+use sluice::route::properties;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| properties::route_table(data));
