@@ -54,7 +54,7 @@ fn parse_v1(bytes: &[u8]) -> Outcome {
     if !same_start(bytes, V1_START) {
         return Err("not `PROXY `");
     }
-    let line = &bytes[..bytes.len().min(V1_LONGEST)];
+    let line = bytes.get(..V1_LONGEST).unwrap_or(bytes);
     let Some(end) = line.iter().position(|byte| !(b' '..=b'~').contains(byte)) else {
         return if line.len() == V1_LONGEST {
             Err("version 1 line longer than 107 bytes")

@@ -15,7 +15,7 @@ pub struct TlsError {
     /// Such as `listeners[https].tls.certificates[0].key`.
     pub setting: String,
     pub file: Option<PathBuf>,
-    pub problem: TlsProblem,
+    pub problem: Box<TlsProblem>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,7 @@ pub enum TlsProblem {
 
 impl TlsError {
     pub(super) fn of_listener(listener: &str, problem: TlsProblem) -> Self {
-        Self { at: None, setting: format!("listeners[{listener}].tls"), file: None, problem }
+        Self { at: None, setting: format!("listeners[{listener}].tls"), file: None, problem: Box::new(problem) }
     }
 }
 
@@ -97,7 +97,7 @@ impl Pair<'_> {
             at: Some(self.files.at.clone()),
             setting: format!("listeners[{}].tls.certificates[{}].{member}", self.listener, self.index),
             file: Some(file.to_owned()),
-            problem,
+            problem: Box::new(problem),
         }
     }
 }

@@ -22,7 +22,7 @@ pub use error::{TlsError, TlsProblem};
 ///
 /// TLS 1.2 (unless `tls13_only`) and 1.3; ALPN `h2` (when wanted) before `http/1.1`; no client certificates; no early data,
 /// which anybody could replay. Sessions resume by tickets only, so no core waits for another one's session cache; the ticket
-/// keys are made here, change by themselves, and outlive a reload so that it costs no client a full handshake.
+/// keys are made here, change by themselves within hours, and outlive a reload so that it costs no client a full handshake.
 pub struct TlsStore {
     listener: Arc<str>,
     settings: ListenerTls,

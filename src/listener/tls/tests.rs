@@ -309,7 +309,7 @@ fn a_half_replaced_pair_keeps_the_old_one_until_both_fit() {
     let (certificate, key) = certificate(&["api.test", "second.test"]);
     fs::write(&files.certificate, certificate).unwrap();
     let error = store.reload().unwrap_err();
-    assert!(matches!(error.problem, TlsProblem::KeyMismatch { .. }), "{error}");
+    assert!(matches!(*error.problem, TlsProblem::KeyMismatch { .. }), "{error}");
     assert_eq!(*Connected::new(&store, &client(), Some("api.test")).unwrap().certificate(), old);
     assert_eq!(store.expiry(), expiry);
 
@@ -328,11 +328,11 @@ fn one_broken_pair_keeps_all_the_old_ones() {
     folder.issue("good", &["good.test"]);
     let whole = fs::read(&bad.certificate).unwrap();
     fs::write(&bad.certificate, &whole[..whole.len() / 2]).unwrap();
-    assert!(matches!(store.reload().unwrap_err().problem, TlsProblem::Pem(_)));
+    assert!(matches!(*store.reload().unwrap_err().problem, TlsProblem::Pem(_)));
     assert_eq!(*Connected::new(&store, &client(), Some("good.test")).unwrap().certificate(), old);
 
     fs::remove_file(&bad.certificate).unwrap();
-    assert!(matches!(store.reload().unwrap_err().problem, TlsProblem::Read(_)));
+    assert!(matches!(*store.reload().unwrap_err().problem, TlsProblem::Read(_)));
 
     fs::write(&bad.certificate, &whole).unwrap();
     assert_eq!(store.reload().unwrap(), Reloaded::Swapped);
@@ -386,10 +386,10 @@ fn faults_name_the_setting_the_file_and_the_place() {
     }
 
     let missing = Certificates::load(&settings(vec![folder.pair("nowhere")]), "https").unwrap_err();
-    assert!(matches!(missing.problem, TlsProblem::Read(_)), "{missing}");
+    assert!(matches!(*missing.problem, TlsProblem::Read(_)), "{missing}");
     let empty = Certificates::load(&settings(vec![]), "https").unwrap_err();
     assert_eq!(empty.setting, "listeners[https].tls");
-    assert!(matches!(empty.problem, TlsProblem::Empty));
+    assert!(matches!(*empty.problem, TlsProblem::Empty));
 }
 
 #[test]
@@ -399,7 +399,7 @@ fn only_the_first_certificate_may_have_no_name() {
     let store = TlsStore::open(&settings(vec![nameless.clone(), named.clone()]), "https").unwrap();
     assert!(serves(&store, None, &nameless) && serves(&store, Some("named.test"), &named));
     let error = Certificates::load(&settings(vec![named, nameless]), "https").unwrap_err();
-    assert!(matches!(error.problem, TlsProblem::Nameless), "{error}");
+    assert!(matches!(*error.problem, TlsProblem::Nameless), "{error}");
 }
 
 #[test]
