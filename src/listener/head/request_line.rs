@@ -1,0 +1,72 @@
+//! `method SP request-target SP HTTP-version CRLF` (RFC 9112 §3), judged byte by byte as it arrives.
+
+use super::{Version, malformed};
+use crate::base::reason::Reason;
+use crate::base::rejection::Rejection;
+use crate::listener::syntax::{is_target, is_token};
+
+/// The longest registered method has 17 bytes.
+const LONGEST_METHOD: usize = 32;
+
+pub(super) struct RequestLine<'b> {
+    pub method: &'b str,
+    pub target: &'b str,
+    pub version: Version,
+}
+
+/// `None` while the line is incomplete and valid so far.
+pub(super) fn read(bytes: &[u8], longest_target: usize) -> Result<Option<RequestLine<'_>>, Rejection> {
+    let Some((method, bytes)) = take(bytes, is_token, LONGEST_METHOD, Reason::MethodUnsupported)? else {
+        return Ok(None);
+    };
+    let bytes = match bytes {
+        [b' ', rest @ ..] if !method.is_empty() => rest,
+        _ => return Err(malformed("The request does not begin with a method and one space.")),
+    };
+    let Some((target, bytes)) = take(bytes, is_target, longest_target, Reason::UriTooLong)? else { return Ok(None) };
+    let bytes = match bytes {
+        [b' ', rest @ ..] if !target.is_empty() => rest,
+        [b'#', ..] => return Err(malformed("The request target contains a fragment (`#`).")),
+        [b'\r' | b'\n', ..] => return Err(malformed("The request line has no HTTP version.")),
+        _ => return Err(malformed("The request target contains a character that has to be percent-encoded.")),
+    };
+    Ok(version(bytes)?.map(|version| RequestLine { method, target, version }))
+}
+
+/// Splits off all bytes of a kind; `None` when more of them may follow, `too_long` when there are more than `longest`.
+fn take(
+    bytes: &[u8],
+    is_kind: impl Fn(u8) -> bool,
+    longest: usize,
+    too_long: Reason,
+) -> Result<Option<(&str, &[u8])>, Rejection> {
+    let looked_at = bytes.get(..=longest).unwrap_or(bytes);
+    let Some(end) = looked_at.iter().position(|byte| !is_kind(*byte)) else {
+        return if looked_at.len() > longest { Err(too_long.into()) } else { Ok(None) };
+    };
+    let (taken, rest) = bytes.split_at(end);
+    // Both kinds are ASCII.
+    let taken = std::str::from_utf8(taken).map_err(|_| Rejection::new(Reason::RequestMalformed))?;
+    Ok(Some((taken, rest)))
+}
+
+/// RFC 9112 §2.3: `HTTP/` DIGIT `.` DIGIT, case-sensitive, and the end of the line right behind it.
+fn version(bytes: &[u8]) -> Result<Option<Version>, Rejection> {
+    const SHAPE: &[u8; 8] = b"HTTP/0.0";
+    let fits =
+        bytes.iter().zip(SHAPE).all(|(byte, shape)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape });
+    if !fits {
+        return Err(malformed("The request line does not end in an HTTP version."));
+    }
+    let Some((name, end)) = bytes.split_at_checked(SHAPE.len()) else { return Ok(None) };
+    let version = match name {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        _ => return Err(Reason::VersionUnsupported.into()),
+    };
+    match end {
+        [] | [b'\r'] => Ok(None),
+        [b'\r', b'\n', ..] => Ok(Some(version)),
+        _ => Err(malformed("The request line does not end in CRLF directly behind the version.")),
+    }
+}
