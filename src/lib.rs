@@ -1,14 +1,29 @@
 //! Sluice, a programmable edge API gateway. The modules stand in the order of a request's way.
 
+// 1  bytes arrive
 pub mod listener;
 
+// 2  one request, phase by phase
+pub mod pipeline;
+
+// 3  which route
 pub mod route;
 
+// 4  changed on its way
 pub mod transform;
+
+// 5  to the service behind
+pub mod forward;
 pub mod upstream;
 
+// 6  beside the path
+pub mod admin;
+pub mod app;
+pub mod cli;
 pub mod config;
-
+pub mod sandbox;
+pub mod snapshot;
 pub mod telemetry;
 
+// 7  words everybody uses
 pub mod base;

@@ -12,38 +12,38 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     #[error(
-        "listeners[{listener}].address: somebody already listens on {address}, perhaps another Sluice or another listener \
+        "{setting}: somebody already listens on {address}, perhaps another Sluice or another listener \
          of this file; stop it (`ss -ltnp 'sport = :{}'` shows who it is) or choose another address", address.port()
     )]
-    InUse { listener: Box<str>, address: SocketAddr },
+    InUse { setting: Box<str>, address: SocketAddr },
     #[error(
-        "listeners[{listener}].address: not permitted to listen on {address}; ports below 1024 need the capability \
+        "{setting}: not permitted to listen on {address}; ports below 1024 need the capability \
          CAP_NET_BIND_SERVICE (or a lower `net.ipv4.ip_unprivileged_port_start`); grant it or choose a higher port"
     )]
-    NotPermitted { listener: Box<str>, address: SocketAddr },
+    NotPermitted { setting: Box<str>, address: SocketAddr },
     #[error(
-        "listeners[{listener}].address: {} is not an address of this machine; use one that `ip address` shows, \
+        "{setting}: {} is not an address of this machine; use one that `ip address` shows, \
          or `0.0.0.0` or `[::]` for all of them", address.ip()
     )]
-    NotOurs { listener: Box<str>, address: SocketAddr },
-    #[error("listeners[{listener}].address: cannot listen on {address}: {source}")]
-    Socket { listener: Box<str>, address: SocketAddr, source: io::Error },
+    NotOurs { setting: Box<str>, address: SocketAddr },
+    #[error("{setting}: cannot listen on {address}: {source}")]
+    Socket { setting: Box<str>, address: SocketAddr, source: io::Error },
 }
 
-/// Opens `sockets` (at least one) non-blocking listening sockets that share `address` by SO_REUSEPORT.
+/// Opens for `setting` (such as `listeners[https].address`) `sockets` (at least one) non-blocking listening sockets that share `address` by SO_REUSEPORT.
 ///
 /// Port 0 lets the kernel choose; all sockets then share the chosen port. `[::]` does not serve IPv4.
 /// Another listener that is already there is an error even when it shares its port by SO_REUSEPORT itself: the kernel would
 /// otherwise hand it part of our connections without a word. Connections of a former process that are closing (TIME_WAIT)
 /// or still draining are no obstacle. A process that begins to share the port later cannot be seen from here.
-pub fn bind(name: &str, address: SocketAddr, sockets: usize) -> Result<Vec<TcpListener>, BindError> {
+pub fn bind(setting: &str, address: SocketAddr, sockets: usize) -> Result<Vec<TcpListener>, BindError> {
     let explain = |source: io::Error, address: SocketAddr| {
-        let listener = name.into();
+        let setting = setting.into();
         match source.kind() {
-            io::ErrorKind::AddrInUse => BindError::InUse { listener, address },
-            io::ErrorKind::PermissionDenied => BindError::NotPermitted { listener, address },
-            io::ErrorKind::AddrNotAvailable => BindError::NotOurs { listener, address },
-            _ => BindError::Socket { listener, address, source },
+            io::ErrorKind::AddrInUse => BindError::InUse { setting, address },
+            io::ErrorKind::PermissionDenied => BindError::NotPermitted { setting, address },
+            io::ErrorKind::AddrNotAvailable => BindError::NotOurs { setting, address },
+            _ => BindError::Socket { setting, address, source },
         }
     };
 
@@ -126,7 +126,7 @@ mod tests {
         assert!(text.contains("ss -ltnp"), "{text}");
 
         drop(listeners);
-        assert_eq!(bind("second", address, 2).unwrap().len(), 2);
+        assert_eq!(bind("listeners[second].address", address, 2).unwrap().len(), 2);
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_privileged_port_has_its_own_sentence() {
-        let error = BindError::NotPermitted { listener: "http".into(), address: loopback(80) };
+        let error = BindError::NotPermitted { setting: "listeners[http].address".into(), address: loopback(80) };
         assert!(error.to_string().contains("CAP_NET_BIND_SERVICE"));
         // Whoever runs this may be permitted to listen there.
         if let Err(error) = bind("http", loopback(1), 1) {

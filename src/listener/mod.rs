@@ -1,8 +1,15 @@
 //! What a client's bytes meet first: sockets, TLS, the PROXY header, the strict reading of head and body.
 
+pub mod accept;
 pub mod bind;
+pub mod buffers;
+pub mod development;
+pub mod client_io;
 pub mod framing;
 pub mod head;
+pub mod http1;
 pub mod proxy_protocol;
+pub mod request;
 mod syntax;
 pub mod tls;
+pub mod worker;

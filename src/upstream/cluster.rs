@@ -135,6 +135,12 @@ impl Cluster {
         self.endpoints.failures()
     }
 
+    /// How many endpoints can be picked now.
+    #[must_use]
+    pub fn usable(&self) -> usize {
+        self.endpoints.with(<[SocketAddr]>::len)
+    }
+
     #[must_use]
     pub fn describe(&self) -> ClusterStatus {
         self.endpoints.describe()

@@ -5,6 +5,7 @@ mod cluster;
 mod endpoints;
 mod resolve;
 mod status;
+pub mod trust;
 
 pub use cluster::{Cluster, Identity};
 pub use resolve::{Resolve, SystemResolver};

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::base::reason::Reason;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
@@ -153,6 +154,11 @@ impl Metrics {
     pub fn request_started(&self) -> InFlight {
         self.0.requests_in_flight.inc();
         InFlight(self.0.requests_in_flight.clone())
+    }
+
+    /// Counts a refusal that no request stands behind: a connection or a stream that was never one.
+    pub fn refused(&self, reason: Reason) {
+        self.0.unrouted.count(reason);
     }
 
     /// The first configuration went live.

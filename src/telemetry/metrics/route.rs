@@ -28,7 +28,7 @@ struct Series {
 impl RouteMetrics {
     /// Counts a finished request.
     pub fn observe(&self, record: &Record<'_>) {
-        let Series { requests, duration, first_byte, request_bytes, response_bytes, reasons } = &*self.0;
+        let Series { requests, duration, first_byte, request_bytes, response_bytes, .. } = &*self.0;
         if let Some(requests) = requests.get(class_index(record.status)) {
             requests.inc();
         }
@@ -42,8 +42,14 @@ impl RouteMetrics {
         if record.response_bytes > 0 {
             response_bytes.inc_by(record.response_bytes);
         }
-        if let Some(reason) = record.reason.and_then(|reason| reasons.get(reason as usize)) {
-            reason.inc();
+        if let Some(reason) = record.reason {
+            self.count(reason);
+        }
+    }
+
+    pub(super) fn count(&self, reason: Reason) {
+        if let Some(counter) = self.0.reasons.get(reason as usize) {
+            counter.inc();
         }
     }
 }

@@ -1,0 +1,80 @@
+//! The operator's HTTP API on its own listener: health, readiness, metrics, status, routes, reload.
+
+pub mod status;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::listener::accept::Listener;
+use crate::listener::worker::{Drain, Phase};
+use crate::snapshot::{Outcome, Reloader};
+use crate::telemetry::metrics::{self, Metrics};
+
+/// What the API shows and drives.
+pub struct Admin {
+    pub reloader: Arc<Reloader>,
+    pub drain: Arc<Drain>,
+    pub metrics: Metrics,
+    pub listeners: Vec<(Arc<Listener>, SocketAddr)>,
+    /// Since 1970 UTC.
+    pub started_at: Duration,
+}
+
+/// Serves until the gateway has stopped.
+pub async fn serve(socket: TcpListener, admin: Arc<Admin>, mut stopped: watch::Receiver<bool>) {
+    let routes = Router::new()
+        .route("/health", get(|| async { "ok\n" }))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .route("/routes", get(routes))
+        .route("/reload", post(reload))
+        .with_state(admin);
+    let end = async move {
+        // The sender going away is an end as well.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    if let Err(error) = axum::serve(socket, routes).with_graceful_shutdown(end).await {
+        tracing::error!(%error, "admin API ended");
+    }
+}
+
+async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    if admin.drain.phase() == Phase::Serving {
+        "ready\n".into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response()
+    }
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.encode()).into_response()
+}
+
+async fn status(State(admin): State<Arc<Admin>>) -> Json<serde_json::Value> {
+    Json(status::status(&admin).await)
+}
+
+async fn routes(State(admin): State<Arc<Admin>>) -> Json<serde_json::Value> {
+    Json(status::routes(&admin.reloader.snapshots.load()))
+}
+
+/// 200 when the file is live (faulty routes are in the answer), 422 when it was refused as a whole.
+async fn reload(State(admin): State<Arc<Admin>>) -> Response {
+    let outcome = admin.reloader.reload().await;
+    let code = match outcome {
+        Outcome::Unchanged { .. } | Outcome::Published { .. } => StatusCode::OK,
+        Outcome::Refused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    (code, Json(outcome)).into_response()
+}

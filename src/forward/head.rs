@@ -1,0 +1,95 @@
+//! Heads as we write them: nothing of the client's bytes is copied that was not parsed.
+
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use crate::listener::framing::Framing;
+use crate::listener::head::{Head, Version};
+use crate::pipeline::verdict::Forward;
+
+/// What stands in `Connection` of the head that is handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connection {
+    /// HTTP/1.1 that goes on: nothing is written.
+    KeepAlive,
+    /// Written when the connection ends with this request.
+    Close,
+    /// Written with the protocol that is asked for.
+    Upgrade,
+}
+
+/// Writes the head of a request that is forwarded over HTTP/1.1 by the plan.
+pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, plan: &Forward, connection: Connection) {
+    let http10 = head.version == Version::Http10;
+    put(out, &[head.method.as_bytes(), b" ", plan.target.as_bytes()]);
+    out.extend_from_slice(if http10 { b" HTTP/1.0\r\nHost: " } else { b" HTTP/1.1\r\nHost: " });
+    match &plan.host {
+        Some(host) => out.extend_from_slice(host.as_bytes()),
+        None => out.extend_from_slice(head.host.as_bytes()),
+    }
+    out.extend_from_slice(b"\r\n");
+    for field in head.fields {
+        let name = field.name;
+        let ours = name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case("content-length");
+        if ours || head.is_for_this_hop(name) || plan.withholds(name) {
+            continue;
+        }
+        put(out, &[name.as_bytes(), b": ", field.value, b"\r\n"]);
+    }
+    for (name, value) in &plan.append {
+        put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+    match head.framing {
+        Framing::None => {}
+        Framing::Length(length) => put(out, &[b"Content-Length: ", length.to_string().as_bytes(), b"\r\n"]),
+        Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+    }
+    match connection {
+        Connection::KeepAlive if http10 => out.extend_from_slice(b"Connection: keep-alive\r\n"),
+        Connection::KeepAlive => {}
+        Connection::Close => out.extend_from_slice(b"Connection: close\r\n"),
+        Connection::Upgrade => {
+            out.extend_from_slice(b"Connection: Upgrade\r\n");
+            if let Some(protocol) = head.upgrade {
+                put(out, &[b"Upgrade: ", protocol.as_bytes(), b"\r\n"]);
+            }
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head of an answer of ours.
+pub fn write_answer(
+    out: &mut Vec<u8>,
+    status: StatusCode,
+    fields: &[(HeaderName, HeaderValue)],
+    length: Option<usize>,
+    close: bool,
+) {
+    put(out, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", status.canonical_reason().unwrap_or("").as_bytes(), b"\r\n"]);
+    for (name, value) in fields {
+        put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+    put(out, &[b"date: ", httpdate::fmt_http_date(std::time::UNIX_EPOCH + crate::base::clock::since_epoch()).as_bytes(), b"\r\n"]);
+    if let Some(length) = length {
+        put(out, &[b"content-length: ", length.to_string().as_bytes(), b"\r\n"]);
+    }
+    if close {
+        out.extend_from_slice(b"connection: close\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head of an upstream's answer, framed as the upstream framed it.
+pub fn write_relayed(out: &mut Vec<u8>, status: StatusCode, fields: &[(HeaderName, HeaderValue)], close: bool) {
+    put(out, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", status.canonical_reason().unwrap_or("").as_bytes(), b"\r\n"]);
+    for (name, value) in fields {
+        put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+    out.extend_from_slice(if close { b"connection: close\r\n\r\n" } else { b"\r\n" });
+}
+
+fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}

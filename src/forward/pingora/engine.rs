@@ -1,0 +1,307 @@
+//! What Pingora asks at each of its phases. All policy has been decided before; here the plan is carried out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue};
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+
+use super::failure;
+use super::peer::Peers;
+use crate::base::clock;
+use crate::base::reason::Reason;
+use crate::config::checked::UpstreamProtocol;
+use crate::pipeline::exchange::{Exchange, Stage};
+use crate::pipeline::{rescue, respond};
+use crate::telemetry::metrics::UpstreamConnection as Outcome;
+use crate::transform::headers::FieldList;
+
+/// Connections tried for one request before giving up.
+const ATTEMPTS: u8 = 3;
+
+/// A small rest of a request body is read after an early answer, so that the connection can go on.
+const DRAIN: Duration = Duration::from_secs(1);
+
+tokio::task_local! {
+    /// The request that a session handed to Pingora belongs to.
+    pub(super) static EXCHANGE: Arc<Exchange>;
+}
+
+/// The phases of Pingora for one worker thread.
+pub struct Engine {
+    peers: Peers,
+}
+
+impl Engine {
+    pub fn new(peers: Peers) -> Self {
+        Self { peers }
+    }
+}
+
+fn exchange(context: &Option<Arc<Exchange>>) -> Result<&Arc<Exchange>> {
+    context.as_ref().ok_or_else(|| Error::explain(ErrorType::InternalError, "a session without its exchange"))
+}
+
+/// Ends the request with this reason.
+fn refuse<T>(exchange: &Exchange, reason: Reason) -> Result<T> {
+    exchange.fail(reason);
+    Error::e_explain(ErrorType::Custom("refused"), reason.as_str())
+}
+
+#[async_trait]
+impl ProxyHttp for Engine {
+    type CTX = Option<Arc<Exchange>>;
+
+    fn new_ctx(&self) -> Self::CTX {
+        EXCHANGE.try_with(Arc::clone).ok()
+    }
+
+    async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
+        let pause = exchange(ctx)?.body_pause;
+        let downstream = session.as_downstream_mut();
+        downstream.set_read_timeout(Some(pause));
+        downstream.set_write_timeout(Some(pause));
+        downstream.set_total_drain_timeout(Some(DRAIN));
+        Ok(())
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, ctx: &mut Self::CTX) -> Result<Box<HttpPeer>> {
+        let exchange = exchange(ctx)?;
+        let Some(plan) = &exchange.plan else { return refuse(exchange, Reason::Internal) };
+        exchange.enter(Stage::Connecting);
+        let address = {
+            let mut progress = exchange.progress();
+            let address = plan.upstream.cluster.pick_excluding(&progress.failed);
+            progress.attempts = progress.attempts.saturating_add(1);
+            progress.connecting_since = Some(clock::now());
+            if address.is_some() {
+                progress.endpoint = address;
+            }
+            address
+        };
+        match address {
+            Some(address) => self.peers.peer(address, plan, exchange.facts.version).map_err(|error| {
+                exchange.fail(Reason::UpstreamTls);
+                error
+            }),
+            None => refuse(exchange, Reason::UpstreamUnavailable),
+        }
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        socket: i32,
+        _digest: Option<&Digest>,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        let exchange = exchange(ctx)?;
+        let alone = exchange.plan.as_ref().is_some_and(|plan| plan.upstream.cluster.protocol() == UpstreamProtocol::Http1);
+        {
+            let mut progress = exchange.progress();
+            progress.reused = reused;
+            progress.connect = progress.connecting_since.filter(|_| !reused).map(|since| clock::now() - since);
+            progress.upstream_socket = alone.then_some(socket);
+        }
+        if let Some(plan) = &exchange.plan {
+            plan.upstream.metrics.connection(if reused { Outcome::Reused } else { Outcome::Opened });
+        }
+        let body_done = session.as_downstream_mut().is_body_done();
+        exchange.enter(if body_done { Stage::Waiting } else { Stage::Sending });
+        Ok(())
+    }
+
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        let exchange = exchange(ctx)?;
+        let length = body.as_ref().map_or(0, Bytes::len);
+        // cloudflare/pingora#935: an empty last piece would be written as a second end of a chunked body.
+        if end_of_stream && length == 0 {
+            *body = None;
+        }
+        let sent = {
+            let mut progress = exchange.progress();
+            progress.request_bytes += length as u64;
+            progress.request_bytes
+        };
+        if exchange.plan.as_ref().and_then(|plan| plan.max_body).is_some_and(|max| sent > max) {
+            return refuse(exchange, Reason::BodyTooLarge);
+        }
+        let stage = exchange.progress().stage;
+        match stage {
+            Stage::Sending if end_of_stream => exchange.enter(Stage::Waiting),
+            _ => exchange.touch(),
+        }
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        let exchange = exchange(ctx)?;
+        if response.status.is_informational() {
+            exchange.touch();
+            return Ok(());
+        }
+        {
+            let mut progress = exchange.progress();
+            progress.upstream_socket = None;
+            progress.first_byte = Some(clock::now() - exchange.facts.started);
+        }
+        exchange.enter(Stage::Relaying);
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        let exchange = exchange(ctx)?;
+        if !response.status.is_informational() {
+            exchange.progress().status = response.status.as_u16();
+            let hop_by_hop = respond::hop_by_hop(&response.headers);
+            respond::edit(exchange, &hop_by_hop, &mut PingoraResponse(response));
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> Result<Option<Duration>> {
+        let exchange = exchange(ctx)?;
+        exchange.progress().response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
+        exchange.touch();
+        Ok(None)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Self::CTX,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        if let Some(exchange) = ctx {
+            tracing::debug!(request_id = exchange.facts.request_id.as_str(), %error, "no connection to the upstream");
+            if let Some(plan) = &exchange.plan {
+                plan.upstream.metrics.connection(match failure::reason(&error, Stage::Connecting, false) {
+                    Reason::UpstreamConnectTimeout => Outcome::TimedOut,
+                    Reason::UpstreamTls => Outcome::TlsFailed,
+                    _ => Outcome::Refused,
+                });
+            }
+            let mut progress = exchange.progress();
+            if let Some(endpoint) = progress.endpoint {
+                progress.failed.push(endpoint);
+            }
+            // Nothing was sent, so another endpoint may be tried whatever the method is.
+            let other = exchange.plan.as_ref().and_then(|plan| plan.upstream.cluster.pick_excluding(&progress.failed));
+            error.set_retry(progress.attempts < ATTEMPTS && progress.reason.is_none() && other.is_some());
+        }
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Self::CTX,
+        reused: bool,
+    ) -> Box<Error> {
+        let Some(exchange) = ctx else { return error };
+        let mut progress = exchange.progress();
+        progress.upstream_socket = None;
+        let safe = session.req_header().method.is_idempotent() && !session.as_ref().retry_buffer_truncated();
+        if safe && progress.reason.is_none() && progress.attempts < ATTEMPTS && progress.first_byte.is_none() {
+            error.retry.decide_reuse(reused);
+        } else {
+            error.set_retry(false);
+        }
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Self::CTX) -> FailToProxy {
+        let Some(exchange) = ctx else { return FailToProxy { error_code: 500, can_reuse_downstream: false } };
+        let (stage, first_byte) = {
+            let progress = exchange.progress();
+            (progress.stage, progress.first_byte.is_some())
+        };
+        exchange.fail(failure::reason(error, stage, first_byte));
+        let reason = exchange.progress().reason.unwrap_or(Reason::Internal);
+        tracing::debug!(request_id = exchange.facts.request_id.as_str(), %reason, %error, "request failed");
+        let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
+        // On HTTP/1.1 the front has the connection back and answers itself.
+        if !begun && session.is_http2() && reason != Reason::ClientClosed {
+            let answer = rescue::answer(&reason.into(), Some(&exchange.facts));
+            exchange.progress().status = answer.status.as_u16();
+            if let Err(error) = super::http2::write_answer(session.as_downstream_mut(), &answer, false).await {
+                tracing::debug!(%error, "the client did not take the answer");
+            }
+        }
+        FailToProxy { error_code: reason.status(), can_reuse_downstream: false }
+    }
+
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Self::CTX, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &Self::CTX,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        _request: &mut RequestHeader,
+        _ctx: &mut Self::CTX,
+    ) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Header edits on Pingora's own type, which keeps the spelling of names beside them.
+pub(super) struct PingoraResponse<'a>(pub &'a mut ResponseHeader);
+
+impl FieldList for PingoraResponse<'_> {
+    fn remove(&mut self, name: &HeaderName) {
+        self.0.remove_header(name);
+    }
+
+    fn set(&mut self, name: &HeaderName, value: &HeaderValue) {
+        // Fails only for a name that is not a valid one, which this type rules out.
+        let _ = self.0.insert_header(name.clone(), value.clone());
+    }
+
+    fn append(&mut self, name: &HeaderName, value: &HeaderValue) {
+        let _ = self.0.append_header(name.clone(), value.clone());
+    }
+}

@@ -1,0 +1,100 @@
+//! Forwarding by Pingora: one request of an HTTP/1.1 connection at a time, or all streams of an HTTP/2 connection.
+//!
+//! The only code that names `pingora::proxy`.
+
+mod engine;
+mod failure;
+pub mod handed;
+pub mod http2;
+mod peer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::sys::socket::{Shutdown, shutdown};
+use pingora::apps::HttpServerApp;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::HttpSession as Http2Session;
+use pingora::proxy::HttpProxy;
+use pingora::server::configuration::ServerConf;
+use tokio::sync::watch;
+
+use self::engine::{EXCHANGE, Engine};
+use self::handed::Handed;
+use self::peer::Peers;
+use crate::config::checked::Pool;
+use crate::pipeline::exchange::Exchange;
+
+/// Tries of one request; the engine decides about each, this only has to be more.
+const MAX_TRIES: usize = 16;
+
+/// After a deadline cut the upstream connection, how long Pingora may take to notice.
+const NOTICE: Duration = Duration::from_secs(1);
+
+/// Pingora for one worker thread, with its own pool of upstream connections.
+pub struct Forwarder {
+    proxy: Arc<HttpProxy<Engine>>,
+    shutdown: watch::Receiver<bool>,
+    /// Pingora ends its sessions when this is dropped; drain is ours.
+    _alive: watch::Sender<bool>,
+}
+
+impl Forwarder {
+    #[must_use]
+    pub fn new(pool: &Pool) -> Self {
+        let settings = ServerConf {
+            threads: 1,
+            work_stealing: false,
+            upstream_keepalive_pool_size: pool.size,
+            max_retries: MAX_TRIES,
+            ..ServerConf::default()
+        };
+        let mut proxy = HttpProxy::new(Engine::new(Peers::new(pool)), Arc::new(settings));
+        proxy.handle_init_modules();
+        let (alive, shutdown) = watch::channel(false);
+        Self { proxy: Arc::new(proxy), shutdown, _alive: alive }
+    }
+
+    /// Forwards one request; `true` when the client connection may carry another one.
+    ///
+    /// When no byte of an answer has left (see the loan of `handed`), answering is up to the caller.
+    pub async fn forward_http1(&self, exchange: &Arc<Exchange>, handed: Handed) -> bool {
+        let session = ServerSession::new_http1(Box::new(handed));
+        tokio::select! {
+            biased;
+            reusable = EXCHANGE.scope(Arc::clone(exchange), self.proxy.process_new_http(session, &self.shutdown)) => reusable.is_some(),
+            () = exchange.deadline.expired() => {
+                exchange.fail(exchange.overdue());
+                false
+            }
+        }
+    }
+
+    /// Forwards one stream; every end is answered on the stream itself, if need be by resetting it.
+    pub async fn forward_http2(&self, exchange: &Arc<Exchange>, session: Http2Session) {
+        let session = ServerSession::new_http2(session);
+        let process = EXCHANGE.scope(Arc::clone(exchange), self.proxy.process_new_http(session, &self.shutdown));
+        tokio::pin!(process);
+        tokio::select! {
+            biased;
+            _ = &mut process => return,
+            () = exchange.deadline.expired() => exchange.fail(exchange.overdue()),
+        }
+        // Pingora has no deadline of ours. Cutting an upstream connection that nobody else uses makes it fail the
+        // request in its own way, so that the client gets an answer; otherwise the stream is reset.
+        let Some(socket) = exchange.progress().upstream_socket.take() else { return };
+        if shutdown(socket, Shutdown::Both).is_ok() {
+            exchange.deadline.set(NOTICE);
+            tokio::select! {
+                biased;
+                _ = &mut process => {}
+                () = exchange.deadline.expired() => {}
+            }
+        }
+    }
+
+    /// Ends what Pingora keeps open between requests.
+    pub async fn close(&self) {
+        self.proxy.http_cleanup().await;
+    }
+}

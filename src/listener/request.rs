@@ -1,0 +1,186 @@
+//! From the bytes of a head to a decision about it, without waiting for anything.
+
+use std::mem::MaybeUninit;
+use std::sync::Arc;
+
+use http::{HeaderName, Method, Version};
+
+use super::buffers;
+use super::client_io::ConnectionFacts;
+use super::framing::{BodyGuard, Framing};
+use super::head::{self, Head, Status};
+use super::worker::Worker;
+use crate::base::deadline::Deadline;
+use crate::base::reason::Reason;
+use crate::base::rejection::Rejection;
+use crate::forward::head::{Connection, write_request};
+use crate::pipeline::exchange::Exchange;
+use crate::pipeline::rescue;
+use crate::pipeline::verdict::{Answer, Verdict};
+use crate::pipeline::view::{BodyLength, RequestView};
+use crate::pipeline::{self, Decision};
+
+/// Fields that fit on the stack; the configured limit may be lower, never higher.
+const MOST_FIELDS: usize = 256;
+
+/// What the bytes so far amount to.
+pub enum Read {
+    Partial,
+    Refused(Refused),
+    Request(Box<Request>),
+}
+
+/// A head that cannot be served; the connection ends with its answer.
+pub struct Refused {
+    pub exchange: Arc<Exchange>,
+    pub answer: Answer,
+}
+
+/// A request that was decided about.
+pub struct Request {
+    pub exchange: Arc<Exchange>,
+    /// `None`: forward by the plan of the exchange.
+    pub verdict: Option<Answer>,
+    pub carried: Carried,
+}
+
+/// What carrying the request on needs of its head.
+pub struct Carried {
+    /// The head as it is forwarded and the part of the body that came with it.
+    pub head: Vec<u8>,
+    /// Knows where the body ends; has been told of the part in `head`.
+    pub guard: BodyGuard,
+    /// What follows the body.
+    pub pending: Vec<u8>,
+    pub keep_alive: bool,
+    pub expects_continue: bool,
+    pub upgrade: bool,
+}
+
+impl Refused {
+    /// For a head that was never complete.
+    pub fn unread(worker: &Worker, connection: &Arc<ConnectionFacts>, reason: Reason, deadline: &Arc<Deadline>) -> Self {
+        Self::new(worker, connection, None::<&Http1View<'_, '_>>, reason.into(), deadline)
+    }
+
+    fn new<V: RequestView>(
+        worker: &Worker,
+        connection: &Arc<ConnectionFacts>,
+        view: Option<&V>,
+        rejection: Rejection,
+        deadline: &Arc<Deadline>,
+    ) -> Self {
+        let decision = pipeline::refuse(worker.snapshots.load(), connection, view, &rejection, &worker.settings);
+        let (exchange, verdict) = into_exchange(decision, worker, connection, deadline);
+        let answer = verdict.unwrap_or_else(|| rescue::answer(&rejection, Some(&exchange.facts)));
+        Self { exchange, answer }
+    }
+}
+
+fn into_exchange(
+    decision: Decision,
+    worker: &Worker,
+    connection: &Arc<ConnectionFacts>,
+    deadline: &Arc<Deadline>,
+) -> (Arc<Exchange>, Option<Answer>) {
+    decision.into_exchange(Arc::clone(connection), Arc::clone(deadline), worker.settings.deadlines.body)
+}
+
+impl Request {
+    /// Reads the head at the front of `buffer`, which is emptied when the head is whole.
+    pub fn read(
+        buffer: &mut Vec<u8>,
+        worker: &Worker,
+        connection: &Arc<ConnectionFacts>,
+        last: bool,
+        deadline: &Arc<Deadline>,
+    ) -> Read {
+        let mut room = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+        let (head, length) = match head::parse(buffer, &mut room, &worker.settings.limits) {
+            Ok(Status::Partial) => return Read::Partial,
+            Ok(Status::Complete(head, length)) => (head, length),
+            Err(rejection) => {
+                return Read::Refused(Refused::new(worker, connection, None::<&Http1View<'_, '_>>, rejection, deadline));
+            }
+        };
+        let Ok(method) = Method::from_bytes(head.method.as_bytes()) else {
+            let rejection = Reason::RequestMalformed.into();
+            return Read::Refused(Refused::new(worker, connection, None::<&Http1View<'_, '_>>, rejection, deadline));
+        };
+        let view = Http1View { head: &head, method };
+        let decision = pipeline::decide(worker.snapshots.load(), connection, &view, &worker.settings);
+        let max_body = match &decision.verdict {
+            Verdict::Forward(plan) => plan.max_body,
+            Verdict::Answer(_) => None,
+        };
+        let mut guard = BodyGuard::new(head.framing, max_body);
+        let came_with = &buffer[length..];
+        let taken = match guard.feed(came_with) {
+            Ok(fed) => fed.taken,
+            Err(reason) => {
+                return Read::Refused(Refused::new(worker, connection, Some(&view), reason.into(), deadline));
+            }
+        };
+        let keep_alive = head.keep_alive && !last && !worker.drain.is_closing();
+        let upgrade = head.upgrade.is_some() && head.framing == Framing::None && !(head.version == head::Version::Http10);
+        let mut forwarded = Vec::new();
+        if let Verdict::Forward(plan) = &decision.verdict {
+            forwarded = buffers::take();
+            let kind = match keep_alive {
+                _ if upgrade => Connection::Upgrade,
+                true => Connection::KeepAlive,
+                false => Connection::Close,
+            };
+            write_request(&mut forwarded, &head, plan, kind);
+            forwarded.extend_from_slice(&came_with[..taken]);
+        }
+        let pending = came_with[taken..].to_vec();
+        let expects_continue = head.expect_continue;
+        let (exchange, verdict) = into_exchange(decision, worker, connection, deadline);
+        buffer.clear();
+        let carried = Carried { head: forwarded, guard, pending, keep_alive, expects_continue, upgrade };
+        Read::Request(Box::new(Self { exchange, verdict, carried }))
+    }
+}
+
+/// The pipeline's view of a head that came over HTTP/1.
+struct Http1View<'a, 'b> {
+    head: &'a Head<'b, 'a>,
+    method: Method,
+}
+
+impl<'a, 'b> RequestView for Http1View<'a, 'b> {
+    fn method(&self) -> &Method {
+        &self.method
+    }
+
+    fn path(&self) -> &str {
+        self.head.target.path()
+    }
+
+    fn query(&self) -> Option<&str> {
+        self.head.target.query()
+    }
+
+    fn authority(&self) -> Option<&str> {
+        Some(self.head.host).filter(|host| !host.is_empty())
+    }
+
+    fn version(&self) -> Version {
+        if self.head.version == head::Version::Http10 { Version::HTTP_10 } else { Version::HTTP_11 }
+    }
+
+    fn body(&self) -> BodyLength {
+        match self.head.framing {
+            Framing::None => BodyLength::None,
+            Framing::Length(length) => BodyLength::Known(length),
+            Framing::Chunked => BodyLength::Unknown,
+        }
+    }
+
+    fn values<'v>(&'v self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'v [u8]> + use<'v, 'a, 'b> {
+        let name = name.clone();
+        let fields = self.head.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name.as_str()));
+        fields.map(|field| field.value)
+    }
+}

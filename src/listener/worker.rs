@@ -1,0 +1,145 @@
+//! What one worker thread works with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Notify, watch};
+
+use crate::base::deadline::Deadlines;
+use crate::config::checked::{Bootstrap, Deadlines as DeadlineSettings, Drain as DrainSettings, Http2, Limits};
+use crate::forward::pingora::Forwarder;
+use crate::snapshot::Snapshots;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Metrics;
+use crate::transform::forwarded::TrustedProxies;
+
+/// The parts of the bootstrap that every request needs.
+pub struct Settings {
+    pub limits: Limits,
+    pub deadlines: DeadlineSettings,
+    pub http2: Http2,
+    pub trusted_proxies: TrustedProxies,
+    pub drain: DrainSettings,
+}
+
+impl Settings {
+    #[must_use]
+    pub fn of(bootstrap: &Bootstrap) -> Self {
+        Self {
+            limits: bootstrap.limits.clone(),
+            deadlines: bootstrap.deadlines.clone(),
+            http2: bootstrap.http2.clone(),
+            trusted_proxies: TrustedProxies::new(&bootstrap.client_address.trusted_proxies),
+            drain: bootstrap.drain.clone(),
+        }
+    }
+}
+
+/// Shared by the connections of one worker thread.
+pub struct Worker {
+    pub settings: Arc<Settings>,
+    pub snapshots: Arc<Snapshots>,
+    pub metrics: Metrics,
+    pub access_log: Arc<AccessLog>,
+    pub deadlines: Arc<Deadlines>,
+    pub forwarder: Forwarder,
+    pub drain: Arc<Drain>,
+}
+
+/// How the gateway ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Serving,
+    /// Readiness is red, connections are still accepted.
+    Leaving,
+    /// Nothing new is accepted; idle connections end; requests in flight finish.
+    Closing,
+    /// What is left is cut.
+    Ended,
+}
+
+/// The way to the end, and what is still open.
+#[derive(Debug)]
+pub struct Drain {
+    phase: watch::Sender<Phase>,
+    connections: AtomicUsize,
+    empty: Notify,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { phase: watch::Sender::new(Phase::Serving), connections: AtomicUsize::new(0), empty: Notify::new() }
+    }
+}
+
+impl Drain {
+    /// Goes on to a later phase; never back.
+    pub fn advance(&self, to: Phase) {
+        self.phase.send_if_modified(|phase| {
+            let later = to > *phase;
+            if later {
+                *phase = to;
+            }
+            later
+        });
+    }
+
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.phase() >= Phase::Closing
+    }
+
+    /// Resolves when this phase has come.
+    pub async fn reached(&self, phase: Phase) {
+        // The sender lives as long as `self`.
+        let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
+    }
+
+    /// Resolves when nothing new may begin.
+    pub async fn closing(&self) {
+        self.reached(Phase::Closing).await;
+    }
+
+    /// Open client connections over all workers.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Acquire)
+    }
+
+    /// Counts a connection in for as long as the guard lives; `None` above `limit`.
+    pub fn connection(self: &Arc<Self>, limit: usize) -> Option<ConnectionGuard> {
+        let before = self.connections.fetch_add(1, Ordering::AcqRel);
+        let guard = ConnectionGuard(Arc::clone(self));
+        (before < limit).then_some(guard)
+    }
+
+    /// Resolves when no client connection is open.
+    pub async fn emptied(&self) {
+        loop {
+            let notified = self.empty.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.connections() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}
+
+/// One open client connection.
+#[derive(Debug)]
+pub struct ConnectionGuard(Arc<Drain>);
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        if self.0.connections.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.empty.notify_waiters();
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! One request from admission to its line in the log.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::Version;
+
+use super::verdict::Forward;
+use crate::base::clock;
+use crate::base::deadline::Deadline;
+use crate::base::reason::Reason;
+use crate::config::checked::Timeouts;
+use crate::listener::client_io::ConnectionFacts;
+use crate::snapshot::{CompiledRoute, Snapshot};
+use crate::telemetry::metrics::RouteMetrics;
+use crate::transform::request_id::RequestId;
+
+/// What is known of a request after its head, kept for the log and for answers.
+#[derive(Debug)]
+pub struct Facts {
+    pub started: Instant,
+    /// Since 1970 UTC.
+    pub started_at: Duration,
+    pub request_id: RequestId,
+    pub trace_id: Option<Box<str>>,
+    /// The client by the trusted-proxies rule.
+    pub client: IpAddr,
+    /// As sent; empty when the head could not be read.
+    pub method: String,
+    /// Normalised, without a port; empty when there is none.
+    pub host: String,
+    /// In normal form; as sent when it has none.
+    pub path: String,
+    pub version: Version,
+    pub user_agent: Option<String>,
+    /// The client asked for plain text rather than a problem document.
+    pub plain: bool,
+}
+
+/// Where a forwarded request stands; says which deadline holds and what its passing means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Getting a connection to the upstream; bounded by the connector itself.
+    Connecting,
+    /// Sending the request body.
+    Sending,
+    /// Waiting for the first byte of the answer.
+    Waiting,
+    /// Relaying the answer.
+    Relaying,
+    /// Upgraded: bytes both ways for as long as there are some.
+    Tunnelling,
+}
+
+#[derive(Debug)]
+pub struct Progress {
+    pub stage: Stage,
+    pub attempts: u8,
+    pub endpoint: Option<SocketAddr>,
+    /// Endpoints that could not be reached in this request.
+    pub failed: Vec<SocketAddr>,
+    pub reused: bool,
+    pub connecting_since: Option<Instant>,
+    pub connect: Option<Duration>,
+    pub first_byte: Option<Duration>,
+    pub status: u16,
+    pub reason: Option<Reason>,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    /// The socket of an HTTP/1.1 upstream connection that this request alone uses.
+    pub upstream_socket: Option<i32>,
+}
+
+/// Shared by whoever carries the request and whoever forwards it.
+pub struct Exchange {
+    pub snapshot: Arc<Snapshot>,
+    pub connection: Arc<ConnectionFacts>,
+    pub facts: Facts,
+    /// Of the route, or of requests without one.
+    pub metrics: RouteMetrics,
+    /// Index into the routes of the snapshot.
+    pub route: Option<usize>,
+    pub plan: Option<Box<Forward>>,
+    pub deadline: Arc<Deadline>,
+    /// How long the client may pause while it sends a body.
+    pub body_pause: Duration,
+    progress: Mutex<Progress>,
+}
+
+impl Exchange {
+    pub fn new(
+        snapshot: Arc<Snapshot>,
+        connection: Arc<ConnectionFacts>,
+        facts: Facts,
+        metrics: RouteMetrics,
+        route: Option<usize>,
+        plan: Option<Box<Forward>>,
+        deadline: Arc<Deadline>,
+        body_pause: Duration,
+    ) -> Self {
+        let progress = Mutex::new(Progress {
+            stage: Stage::Connecting,
+            attempts: 0,
+            endpoint: None,
+            failed: Vec::new(),
+            reused: false,
+            connecting_since: None,
+            connect: None,
+            first_byte: None,
+            status: 0,
+            reason: None,
+            request_bytes: 0,
+            response_bytes: 0,
+            upstream_socket: None,
+        });
+        Self { snapshot, connection, facts, metrics, route, plan, deadline, body_pause, progress }
+    }
+
+    pub fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[must_use]
+    pub fn route(&self) -> Option<&CompiledRoute> {
+        self.route.and_then(|index| self.snapshot.routes.get(index))
+    }
+
+    #[must_use]
+    pub fn timeouts(&self) -> Option<&Timeouts> {
+        self.plan.as_ref().map(|plan| &plan.timeouts)
+    }
+
+    /// Notes that the request moved on, and until when it has to move again.
+    pub fn enter(&self, stage: Stage) {
+        self.progress().stage = stage;
+        self.touch_in(stage);
+    }
+
+    /// Something was relayed: the pause allowed in this stage begins anew.
+    pub fn touch(&self) {
+        let stage = self.progress().stage;
+        self.touch_in(stage);
+    }
+
+    fn touch_in(&self, stage: Stage) {
+        let Some(timeouts) = self.timeouts() else { return };
+        let now = clock::now();
+        let pause = match stage {
+            // The connector ends first; this is the net below it, for every attempt anew.
+            Stage::Connecting => timeouts.connect * 2 + Duration::from_secs(1),
+            Stage::Waiting => timeouts.first_byte,
+            // An upstream that does not read is found by the write time-out of its connection.
+            Stage::Sending => self.body_pause,
+            Stage::Relaying | Stage::Tunnelling => timeouts.idle,
+        };
+        let mut at = now + pause;
+        if let Some(total) = timeouts.total.filter(|_| stage != Stage::Tunnelling) {
+            at = at.min(self.facts.started + total);
+        }
+        self.deadline.set_at(at);
+    }
+
+    /// What it means that the deadline passed now.
+    #[must_use]
+    pub fn overdue(&self) -> Reason {
+        let total = self.timeouts().and_then(|timeouts| timeouts.total);
+        let stage = self.progress().stage;
+        let over = |total| clock::now() >= self.facts.started + total;
+        if stage != Stage::Tunnelling && total.is_some_and(over) {
+            return Reason::RequestTimeout;
+        }
+        match stage {
+            Stage::Connecting => Reason::UpstreamConnectTimeout,
+            Stage::Waiting => Reason::UpstreamTimeout,
+            Stage::Sending => Reason::BodyTimeout,
+            Stage::Relaying | Stage::Tunnelling => Reason::UpstreamIdle,
+        }
+    }
+
+    /// Keeps the first reason: what failed first is what happened.
+    pub fn fail(&self, reason: Reason) {
+        self.progress().reason.get_or_insert(reason);
+    }
+}

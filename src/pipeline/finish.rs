@@ -1,0 +1,68 @@
+//! The end of every request, good or bad: one record for the access log and the metrics.
+
+use http::Version;
+
+use super::exchange::Exchange;
+use super::verdict::Answer;
+use crate::base::clock;
+use crate::base::reason::Reason;
+use crate::telemetry::Record;
+use crate::telemetry::access_log::AccessLog;
+
+/// Notes an answer of ours, and whether the client took it.
+pub fn answered(exchange: &Exchange, answer: &Answer, taken: bool) {
+    let mut progress = exchange.progress();
+    progress.status = answer.status.as_u16();
+    if let Some(reason) = answer.reason {
+        progress.reason.get_or_insert(reason);
+    }
+    if taken {
+        progress.response_bytes = answer.body.len() as u64;
+    } else {
+        progress.reason.get_or_insert(Reason::ClientClosed);
+    }
+}
+
+/// Writes the record of a request that has ended.
+pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
+    let progress = exchange.progress();
+    let facts = &exchange.facts;
+    let route = exchange.route();
+    let status = match progress.reason {
+        // Nobody was told anything.
+        Some(reason) if progress.status == 0 => reason.status(),
+        _ => progress.status,
+    };
+    let record = Record {
+        time: facts.started_at,
+        request_id: facts.request_id.as_str(),
+        trace_id: facts.trace_id.as_deref(),
+        client: facts.client,
+        listener: &exchange.connection.listener,
+        protocol: match facts.version {
+            Version::HTTP_2 => "HTTP/2",
+            Version::HTTP_10 => "HTTP/1.0",
+            _ => "HTTP/1.1",
+        },
+        tls: exchange.connection.tls.as_ref().map(|tls| tls.version),
+        method: facts.method.as_bytes(),
+        host: facts.host.as_bytes(),
+        path: facts.path.as_bytes(),
+        route: route.map(|route| &*route.name),
+        status,
+        reason: progress.reason,
+        upstream: exchange.plan.as_ref().map(|plan| &**plan.upstream.cluster.name()),
+        endpoint: progress.endpoint,
+        attempts: progress.attempts,
+        upstream_reused: progress.reused,
+        request_bytes: progress.request_bytes,
+        response_bytes: progress.response_bytes,
+        connect: progress.connect,
+        first_byte: progress.first_byte,
+        total: clock::now() - facts.started,
+        snapshot: &exchange.snapshot.version,
+        user_agent: facts.user_agent.as_deref().map(str::as_bytes),
+    };
+    access_log.write(&record);
+    exchange.metrics.observe(&record);
+}

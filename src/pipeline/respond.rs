@@ -1,0 +1,43 @@
+//! What happens to an upstream's answer head on its way to the client.
+
+use http::header::{CONNECTION, VIA};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::exchange::Exchange;
+use super::rescue::REQUEST_ID;
+use crate::listener::head::is_hop_by_hop;
+use crate::transform::headers::{self, FieldList};
+
+/// Our entry in `Via` (RFC 9110 §7.6.3); the pseudonym keeps host names inside.
+const VIA_ENTRY: HeaderValue = HeaderValue::from_static("1.1 sluice");
+
+/// Fields to take off an answer that came over HTTP/1.1: hop-by-hop ones and those that `Connection` names.
+/// `Transfer-Encoding` and `Trailer` stay: whoever writes the answer frames it anew.
+#[must_use]
+pub fn hop_by_hop(fields: &HeaderMap) -> Vec<HeaderName> {
+    let mut drop: Vec<HeaderName> = Vec::new();
+    for value in fields.get_all(CONNECTION) {
+        for token in value.as_bytes().split(|byte| *byte == b',') {
+            if let Ok(name) = HeaderName::from_bytes(token.trim_ascii()) {
+                drop.push(name);
+            }
+        }
+    }
+    drop.retain(|name| !matches!(name.as_str(), "content-length" | "transfer-encoding" | "date" | "close"));
+    drop.extend(fields.keys().filter(|name| is_hop_by_hop(name.as_str()) && *name != "transfer-encoding").cloned());
+    drop
+}
+
+/// Removes what is not for the client, then carries out the route's edits.
+pub fn edit(exchange: &Exchange, hop_by_hop: &[HeaderName], answer: &mut impl FieldList) {
+    for name in hop_by_hop {
+        answer.remove(name);
+    }
+    answer.append(&VIA, &VIA_ENTRY);
+    if let Ok(id) = HeaderValue::from_str(exchange.facts.request_id.as_str()) {
+        answer.set(&REQUEST_ID, &id);
+    }
+    if let Some(action) = exchange.route().and_then(|route| route.action.as_ref().ok()) {
+        headers::apply(action.response_headers(), answer);
+    }
+}

@@ -1,0 +1,49 @@
+//! How the pipeline ends: an answer of ours, or a plan for forwarding.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, StatusCode};
+
+use crate::base::reason::Reason;
+use crate::config::checked::{Engine, Timeouts};
+use crate::snapshot::CompiledUpstream;
+
+pub enum Verdict {
+    Answer(Answer),
+    Forward(Box<Forward>),
+}
+
+/// A complete answer that the gateway gives itself.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    /// Without `Content-Length` and `Connection`, which the carrier knows.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    pub body: Bytes,
+    pub reason: Option<Reason>,
+}
+
+/// What the upstream is sent, on top of the fields of the client.
+pub struct Forward {
+    /// Path and query.
+    pub target: String,
+    /// Replaces what the client sent as Host.
+    pub host: Option<HeaderValue>,
+    /// Client fields that stay behind, hop-by-hop ones aside.
+    pub remove: Vec<Cow<'static, HeaderName>>,
+    pub append: Vec<(HeaderName, HeaderValue)>,
+    pub upstream: Arc<CompiledUpstream>,
+    pub timeouts: Timeouts,
+    pub max_body: Option<u64>,
+    pub engine: Engine,
+}
+
+impl Forward {
+    /// Whether a client field is kept from the upstream (hop-by-hop fields are the carrier's to keep).
+    #[must_use]
+    pub fn withholds(&self, name: &str) -> bool {
+        self.remove.iter().any(|removed| removed.as_str().eq_ignore_ascii_case(name))
+    }
+}

@@ -1,0 +1,37 @@
+//! The small view of a request that every phase works on, whatever carried it.
+
+use http::{HeaderName, Method, Version};
+
+/// What is known of the length of a request body before it is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    None,
+    Known(u64),
+    Unknown,
+}
+
+/// A request head that has been read and found well-formed.
+pub trait RequestView {
+    fn method(&self) -> &Method;
+
+    /// The path as sent, without the query.
+    fn path(&self) -> &str;
+
+    /// The query as sent, without its `?`.
+    fn query(&self) -> Option<&str>;
+
+    /// Host and port as sent (`Host`, `:authority` or an absolute target), when there is one.
+    fn authority(&self) -> Option<&str>;
+
+    fn version(&self) -> Version;
+
+    fn body(&self) -> BodyLength;
+
+    /// The values of a field, in order.
+    fn values<'v>(&'v self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'v [u8]> + use<'v, Self>;
+
+    /// The first value of a field, when it is UTF-8.
+    fn first_value<'v>(&'v self, name: &HeaderName) -> Option<&'v str> {
+        std::str::from_utf8(self.values(name).next()?).ok()
+    }
+}

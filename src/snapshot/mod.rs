@@ -1,0 +1,117 @@
+//! The published state: one immutable, compiled form of `routes.yaml`, pinned by every request for as long as it lasts.
+
+mod carry_over;
+mod reload;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+
+use crate::base::location::Location;
+use crate::config::checked::{HeaderEdits, RouteAction};
+use crate::config::report::Report;
+use crate::route::{RouteMatch, Table};
+use crate::telemetry::metrics::{RouteMetrics, UpstreamMetrics};
+use crate::transform::rewrite::{CompiledRewrite, CompiledTemplate};
+use crate::upstream::Cluster;
+use crate::upstream::trust::Trust;
+
+pub use carry_over::Builder;
+pub use reload::{FirstError, Outcome, Refusal, Reloader};
+
+/// Everything a request is served by.
+pub struct Snapshot {
+    pub version: String,
+    pub file: Arc<str>,
+    /// Since 1970 UTC.
+    pub loaded_at: Duration,
+    pub table: Table,
+    /// In the order of the file; positions are what the table answers with.
+    pub routes: Vec<CompiledRoute>,
+    pub upstreams: BTreeMap<Arc<str>, Arc<CompiledUpstream>>,
+    pub report: Report,
+    /// Counts the requests that no route matched.
+    pub unrouted: RouteMetrics,
+}
+
+pub struct CompiledRoute {
+    pub name: Arc<str>,
+    pub at: Location,
+    pub matches: RouteMatch,
+    /// Or what is wrong with it.
+    pub action: Result<CompiledAction, Vec<String>>,
+    pub metrics: RouteMetrics,
+}
+
+pub struct CompiledAction {
+    pub written: RouteAction,
+    pub target: Target,
+}
+
+pub enum Target {
+    Forward { upstream: Arc<CompiledUpstream>, rewrite: Option<CompiledRewrite> },
+    Redirect { location: CompiledTemplate },
+    Respond,
+}
+
+/// An upstream as requests use it.
+pub struct CompiledUpstream {
+    pub cluster: Arc<Cluster>,
+    /// What its certificate is verified against, when it is spoken to over TLS.
+    pub trust: Option<Arc<Trust>>,
+    /// Connections may be shared between upstreams of the same key only.
+    pub pool_key: u64,
+    /// Named to the upstream when a client names no host.
+    pub fallback_host: Option<HeaderValue>,
+    pub metrics: UpstreamMetrics,
+}
+
+impl CompiledUpstream {
+    /// Brings the gauges up to what the cluster knows now.
+    pub fn refresh_gauges(&self) {
+        self.metrics.set_endpoints(self.cluster.usable());
+    }
+}
+
+impl Snapshot {
+    /// Routes that are closed because of an error.
+    #[must_use]
+    pub fn faulty(&self) -> usize {
+        self.routes.iter().filter(|route| route.action.is_err()).count()
+    }
+}
+
+impl CompiledAction {
+    #[must_use]
+    pub fn response_headers(&self) -> &HeaderEdits {
+        &self.written.response_headers
+    }
+}
+
+/// Where the current snapshot is published.
+pub struct Snapshots {
+    current: ArcSwap<Snapshot>,
+}
+
+impl Snapshots {
+    #[must_use]
+    pub fn new(first: Snapshot) -> Self {
+        Self { current: ArcSwap::from_pointee(first) }
+    }
+
+    /// The current snapshot; hold on to it for the whole of a request.
+    #[must_use]
+    pub fn load(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Makes a snapshot current, with one pointer store; returns the one before.
+    #[must_use]
+    pub fn publish(&self, next: Snapshot) -> Arc<Snapshot> {
+        self.current.swap(Arc::new(next))
+    }
+}
+

@@ -1,0 +1,161 @@
+//! A new snapshot beside the old one: read, checked, built, made ready, then published; or not at all.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use serde::Serialize;
+use tokio::sync::Mutex;
+
+use super::{Builder, Snapshot, Snapshots};
+use crate::base::clock;
+use crate::base::location::Location;
+use crate::config::{self, report::Report};
+use crate::telemetry::metrics::{Metrics, Published};
+
+/// What a reload came to.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The file is what runs already.
+    Unchanged { version: String },
+    /// Live; `faulty` routes are closed.
+    Published { version: String, routes: usize, faulty: usize, report: serde_json::Value },
+    /// What ran goes on.
+    Refused { running: String, report: serde_json::Value },
+}
+
+/// The last time that a file was refused.
+#[derive(Clone, Debug, Serialize)]
+pub struct Refusal {
+    /// Seconds since 1970 UTC.
+    pub at: u64,
+    pub report: serde_json::Value,
+}
+
+/// The one place where snapshots are replaced.
+pub struct Reloader {
+    pub snapshots: Arc<Snapshots>,
+    path: PathBuf,
+    strict: bool,
+    builder: Builder,
+    /// Also makes reloads come one after the other.
+    refused: Mutex<Option<Refusal>>,
+    /// Replaced, and perhaps still used: the last request must not be the one to take a big snapshot apart.
+    retired: Mutex<Vec<Arc<Snapshot>>>,
+}
+
+/// A file that cannot be started from.
+#[derive(Debug, thiserror::Error)]
+pub enum FirstError {
+    #[error("{setting}: cannot read {}: {source}", path.display())]
+    Unreadable { setting: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("{}", .0.render_text(false))]
+    Refused(Report),
+    #[error("{at}: route `{name}`: {problems}")]
+    Route { at: Location, name: Arc<str>, problems: String },
+}
+
+impl Reloader {
+    /// The first snapshot. At start every error is an error, whatever the mode.
+    pub async fn start(path: PathBuf, strict: bool, builder: Builder) -> Result<Self, FirstError> {
+        let bytes = tokio::fs::read(&path).await.map_err(|source| FirstError::Unreadable {
+            setting: "routes",
+            path: path.clone(),
+            source,
+        })?;
+        let reading = config::read_routes(&String::from_utf8_lossy(&bytes), &path.display().to_string());
+        let Some(routes) = reading.routes.filter(|_| reading.report.is_ok()) else {
+            return Err(FirstError::Refused(reading.report));
+        };
+        let snapshot = builder.build(routes, reading.report, None);
+        if let Some(route) = snapshot.routes.iter().find(|route| route.action.is_err()) {
+            let problems = route.action.as_ref().err().map(|problems| problems.join("; ")).unwrap_or_default();
+            return Err(FirstError::Route { at: route.at.clone(), name: Arc::clone(&route.name), problems });
+        }
+        ready(&snapshot).await;
+        builder.metrics.started(&published(&snapshot));
+        tracing::info!(version = snapshot.version, routes = snapshot.routes.len(), "routes are live");
+        let snapshots = Arc::new(Snapshots::new(snapshot));
+        Ok(Self { snapshots, path, strict, builder, refused: Mutex::new(None), retired: Mutex::default() })
+    }
+
+    /// Reads the file again and publishes it, if it may be.
+    pub async fn reload(&self) -> Outcome {
+        let mut refused = self.refused.lock().await;
+        let running = self.snapshots.load();
+        let bytes = match tokio::fs::read(&self.path).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let report = Report::unreadable(&self.path.display().to_string(), &error);
+                return self.refuse(&mut refused, &running, &report);
+            }
+        };
+        let reading = config::read_routes(&String::from_utf8_lossy(&bytes), &self.path.display().to_string());
+        let Some(routes) = reading.routes.filter(|_| !self.strict || reading.report.is_ok()) else {
+            return self.refuse(&mut refused, &running, &reading.report);
+        };
+        if routes.version == running.version && refused.is_none() && running.faulty() == 0 {
+            return Outcome::Unchanged { version: routes.version };
+        }
+        let next = self.builder.build(routes, reading.report, Some(&running));
+        ready(&next).await;
+        *refused = None;
+        let outcome = Outcome::Published {
+            version: next.version.clone(),
+            routes: next.routes.len(),
+            faulty: next.faulty(),
+            report: next.report.to_json(),
+        };
+        self.announce(&next);
+        let old = self.snapshots.publish(next);
+        drop(running);
+        self.retired.lock().await.push(old);
+        outcome
+    }
+
+    /// Frees the replaced snapshots that no request uses any more.
+    pub async fn sweep(&self) {
+        self.retired.lock().await.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+    }
+
+    /// The last refusal, unless something was published since.
+    pub async fn refused(&self) -> Option<Refusal> {
+        self.refused.lock().await.clone()
+    }
+
+    fn announce(&self, next: &Snapshot) {
+        let metrics: &Metrics = &self.builder.metrics;
+        metrics.reload_succeeded(&published(next));
+        metrics.retain_routes(&next.routes.iter().map(|route| &*route.name).collect::<Vec<_>>());
+        metrics.retain_upstreams(&next.upstreams.keys().map(|name| &**name).collect::<Vec<_>>());
+        let (version, routes, faulty) = (&next.version, next.routes.len(), next.faulty());
+        if faulty == 0 {
+            tracing::info!(version, routes, "routes are live");
+        } else {
+            tracing::error!(version, routes, faulty, "routes are live, faulty ones closed\n{}", next.report.render_text(false));
+        }
+    }
+
+    fn refuse(&self, refused: &mut Option<Refusal>, running: &Snapshot, report: &Report) -> Outcome {
+        self.builder.metrics.reload_failed();
+        tracing::error!(running = running.version, "routes refused, what ran goes on\n{}", report.render_text(false));
+        let report = report.to_json();
+        *refused = Some(Refusal { at: clock::since_epoch().as_secs(), report: report.clone() });
+        Outcome::Refused { running: running.version.clone(), report }
+    }
+}
+
+fn published(snapshot: &Snapshot) -> Published<'_> {
+    Published {
+        version: &snapshot.version,
+        at: snapshot.loaded_at,
+        routes: snapshot.routes.len(),
+        faulty: snapshot.faulty(),
+    }
+}
+
+/// New upstreams get a moment for their first names, so that their routes do not begin with 503.
+async fn ready(snapshot: &Snapshot) {
+    join_all(snapshot.upstreams.values().map(|upstream| upstream.cluster.ready())).await;
+}
