@@ -1,7 +1,11 @@
 //! Sluice, a programmable edge API gateway. The modules stand in the order of a request's way.
 
+pub mod listener;
+
 pub mod route;
 
 pub mod config;
+
+pub mod sandbox;
 
 pub mod base;
