@@ -176,12 +176,11 @@ impl List {
                 (!wanted.is_empty()).then_some((own.name.as_str(), wanted))
             })
             .collect();
+        let name = request.item.and_then(|path| document.entry_parameter(path)).unwrap_or("id");
         let entry = move |index: usize| {
             let seed = seed::hash(&[request.path, &index.to_string()]);
-            let identity = request
-                .item
-                .and_then(|path| document.entry_parameter(path))
-                .and_then(|name| Some((name, Generator::new(schemas, seed).identifier(item.property(name)?, index))));
+            let identity =
+                item.property(name).map(|property| (name, Generator::new(schemas, seed).identifier(property, index)));
             resource(schemas, self.item, identity, seed)
         };
         if filters.is_empty() {

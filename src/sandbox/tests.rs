@@ -184,6 +184,7 @@ async fn an_entry_of_a_list_is_the_same_when_read_alone() {
 async fn pages_by_number_and_back() {
     let sandbox = Sandbox::start().await;
     let first = sandbox.get("/api/analytics/reports?limit=10").await;
+    assert_ne!(first.json()["items"][0]["id"], first.json()["items"][1]["id"]);
     assert_eq!(first.link("", "prev"), None);
     let second = sandbox.get(&first.link("/api/analytics/reports", "next").unwrap()).await;
     assert_eq!(second.link("", "prev").as_deref(), Some("?limit=10&page=1"));
