@@ -2,7 +2,7 @@
 //!
 //! The document decides paths, methods, parameters, bodies and statuses. Answers are example data: the same request
 //! has the same answer, on every machine and after every restart. Request fields and query parameters make an answer
-//! late, failing, trickling, broken off or large (see [`controls`]).
+//! late, failing, trickling, broken off or large (`controls`).
 
 mod controls;
 mod document;

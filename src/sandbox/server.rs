@@ -30,11 +30,13 @@ const GRACE: Duration = Duration::from_secs(5);
 const MAX_PIECE: u64 = 64 << 10;
 /// Pieces of a trickled body, as long as they stay below [`MAX_PIECE`].
 const PIECES: u64 = 10;
+const ECHO: &str = "/sandbox/echo";
 
 /// Serves a document until `stop`; then no connection is accepted, and what is in flight has 5 seconds.
 ///
-/// Beside the paths of the document there are `/sandbox` (what there is), `/sandbox/echo` (what arrived, for any method)
-/// and `/sandbox/openapi.json` (the document). HTTP/1.1 without TLS; meant for loopback: nobody is asked who he is.
+/// Beside the paths of the document there are `/sandbox` (what there is), `/sandbox/echo` and all below it (what arrived,
+/// for any method) and `/sandbox/openapi.json` (the document). HTTP/1.1 without TLS, for loopback: it asks nobody who they
+/// are.
 pub async fn serve(
     listener: TcpListener,
     document: Arc<Document>,
@@ -79,7 +81,9 @@ async fn handle(
         Err(message) => return deliver(problem(StatusCode::BAD_REQUEST, &message), &Controls::default()),
     };
     let mut answer = match head.uri.path() {
-        "/sandbox/echo" => echo(&head, body, peer, &controls).await,
+        path if path == ECHO || path.strip_prefix(ECHO).is_some_and(|rest| rest.starts_with('/')) => {
+            echo(&head, body, peer, &controls).await
+        }
         "/sandbox" => Answer::json(StatusCode::OK, &index(&document)),
         "/sandbox/openapi.json" => Answer::json(StatusCode::OK, document.source()),
         path => match read(body).await {

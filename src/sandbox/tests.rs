@@ -9,7 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-use super::{Document, example, serve, validate};
+use super::controls::Controls;
+use super::{Document, example, percent, respond, serve, validate};
 use crate::base::{clock, tasks};
 
 struct Sandbox {
@@ -348,6 +349,8 @@ async fn echo_shows_what_arrived() {
     assert_eq!((&seen["method"], &seen["target"]), (&json!("PROPFIND"), &json!("/sandbox/echo?a=1")));
     assert_eq!((&seen["headers"]["x-two"], &seen["body_length"]), (&json!(["1", "2"]), &json!(2 << 20)));
     assert_eq!(sandbox.get("/sandbox/echo?sandbox_status=500").await.status, 500);
+    assert_eq!(sandbox.get("/sandbox/echo/a%2Fb").await.json()["target"], "/sandbox/echo/a%2Fb");
+    assert_eq!(sandbox.get("/sandbox/echoes").await.status, 404);
     assert_eq!(sandbox.get("/sandbox").await.json()["operations"].as_array().unwrap().len(), 11);
     assert_eq!(sandbox.get("/sandbox/openapi.json").await.json()["info"]["title"], "Partner API");
 }
@@ -407,4 +410,27 @@ async fn stops_when_told_and_ends_what_is_in_flight() {
     connection.read_to_end(&mut bytes).await.unwrap();
     assert!(Reply::read(&bytes).whole);
     (&mut sandbox.task).await.unwrap();
+}
+
+proptest::proptest! {
+    /// Whatever is asked for, there is an answer with a status of the right kind, and the same one again.
+    #[test]
+    fn every_request_is_answered(
+        path in "/(api|v1|[a-z%/]{0,5})/(orders|inventory|integrations|[^ ]{0,6})(/[^ ]{0,8}){0,2}",
+        query in "((limit|page|cursor|status|sandbox_size|sandbox_delay)=[a-z0-9%.&=-]{0,8}&?){0,3}",
+        method in "GET|POST|PUT|DELETE|HEAD|OPTIONS|PATCH|ODD",
+        body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+    ) {
+        static DOCUMENT: std::sync::LazyLock<Document> = std::sync::LazyLock::new(|| Document::embedded().unwrap());
+        let parameters = percent::query(&query);
+        let headers = http::HeaderMap::from_iter([(http::header::CONTENT_TYPE, "application/json".parse().unwrap())]);
+        let _ = Controls::read(&headers, &parameters);
+        let (method, body) = (method.parse().unwrap(), body.into());
+        let answer = || respond::answer(&DOCUMENT, respond::Request {
+            method: &method, path: &path, query: &query, parameters: &parameters, headers: &headers, body: &body, item: None,
+        }, None);
+        let (one, other) = (answer(), answer());
+        assert!(one.status.is_success() || one.status.is_client_error(), "{one:?}");
+        assert_eq!(format!("{one:?}"), format!("{other:?}"));
+    }
 }
