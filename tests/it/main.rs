@@ -2,4 +2,25 @@
 
 mod support;
 
+mod access_log;
+mod admin;
+mod answers;
+mod bodies;
+mod deadlines;
 mod doubles;
+mod drain;
+mod fields;
+mod forwarding;
+mod h2;
+mod h2_upstreams;
+mod heads;
+mod paths;
+mod proxy_protocol;
+mod reload;
+mod retries;
+mod routing;
+mod streaming;
+mod timeouts;
+mod tls;
+mod upstream_tls;
+mod websocket;
