@@ -6,7 +6,8 @@ const UNITS: [(&str, f64); 6] = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0), ("m", 6
 
 /// Reads a duration; the error says what was expected.
 pub fn parse(text: &str) -> Result<Duration, String> {
-    let expected = || format!("`{text}` is not a duration; write a number and a unit, such as `250ms`, `15s`, `2m` or `1h`");
+    let expected =
+        || format!("`{text}` is not a duration; write a number and a unit, such as `250ms`, `15s`, `2m` or `1h`");
     let split = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).ok_or_else(expected)?;
     let (number, unit) = text.split_at(split);
     let number: f64 = number.parse().map_err(|_| expected())?;
@@ -18,7 +19,9 @@ pub fn parse(text: &str) -> Result<Duration, String> {
 #[must_use]
 pub fn format(duration: Duration) -> String {
     let micros = duration.as_micros();
-    for (unit, size) in [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000)] {
+    for (unit, size) in
+        [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1_000)]
+    {
         if micros >= size && micros % size == 0 {
             return format!("{}{unit}", micros / size);
         }

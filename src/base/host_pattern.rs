@@ -24,9 +24,12 @@ impl HostPattern {
             None => (text, false),
         };
         if name.contains('*') {
-            return Err(format!("`{text}`: a wildcard is a whole label at the front, such as `*.example.com`, or `*` for every host"));
+            return Err(format!(
+                "`{text}`: a wildcard is a whole label at the front, such as `*.example.com`, or `*` for every host"
+            ));
         }
-        let name = normalise(name).ok_or_else(|| format!("`{text}` is not a host name (no scheme, port or path belongs here)"))?;
+        let name = normalise(name)
+            .ok_or_else(|| format!("`{text}` is not a host name (no scheme, port or path belongs here)"))?;
         let name = name.into_boxed_str();
         Ok(if wildcard { Self::Wildcard(name) } else { Self::Exact(name) })
     }
@@ -68,7 +71,9 @@ pub fn normalise(host: &str) -> Option<String> {
     let sound = !name.is_empty()
         && name.len() <= 253
         && name.split('.').all(|label| {
-            !label.is_empty() && label.len() <= 63 && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            !label.is_empty()
+                && label.len() <= 63
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
         });
     sound.then(|| name.to_ascii_lowercase())
 }
@@ -81,7 +86,9 @@ mod tests {
     fn a_wildcard_wants_at_least_one_label_more() {
         let pattern = HostPattern::parse("*.Example.com").unwrap();
         assert!(pattern.matches("a.example.com") && pattern.matches("a.b.example.com"));
-        assert!(!pattern.matches("example.com") && !pattern.matches("badexample.com") && !pattern.matches(".example.com"));
+        assert!(
+            !pattern.matches("example.com") && !pattern.matches("badexample.com") && !pattern.matches(".example.com")
+        );
     }
 
     #[test]

@@ -231,9 +231,20 @@ pub struct RouteAction {
 #[derive(Clone, Debug)]
 pub enum RouteTarget {
     /// Weighted upstreams come later; today exactly one.
-    Forward { upstream: Arc<str>, rewrite: Option<Rewrite>, host: HostRewrite },
-    Redirect { status: StatusCode, location: Template },
-    Respond { status: StatusCode, content_type: HeaderValue, body: Arc<[u8]> },
+    Forward {
+        upstream: Arc<str>,
+        rewrite: Option<Rewrite>,
+        host: HostRewrite,
+    },
+    Redirect {
+        status: StatusCode,
+        location: Template,
+    },
+    Respond {
+        status: StatusCode,
+        content_type: HeaderValue,
+        body: Arc<[u8]>,
+    },
 }
 
 /// How a route knows the caller. More ways come with identity.

@@ -1,0 +1,26 @@
+//! The gateway from outside: real sockets, real TLS, upstreams that misbehave. One module for each behaviour.
+
+mod support;
+
+mod access_log;
+mod admin;
+mod answers;
+mod bodies;
+mod deadlines;
+mod doubles;
+mod drain;
+mod fields;
+mod forwarding;
+mod h2;
+mod h2_upstreams;
+mod heads;
+mod paths;
+mod proxy_protocol;
+mod reload;
+mod retries;
+mod routing;
+mod streaming;
+mod timeouts;
+mod tls;
+mod upstream_tls;
+mod websocket;

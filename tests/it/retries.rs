@@ -1,0 +1,114 @@
+//! What is tried again, and what never is.
+
+use crate::support::gateway::routes;
+use crate::support::upstream::Refusing;
+use crate::support::{Gate, TestGateway, Upstream, forward_all, ok, within};
+
+#[tokio::test]
+async fn a_refused_connection_is_said_to_be_one() {
+    let upstream = Refusing::new();
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let problem = gateway.get("/").await.refused(502, "UPSTREAM_CONNECT");
+    assert!(!problem.to_string().contains(&upstream.address().port().to_string()), "no internals: {problem}");
+    let line = gateway.logged_reason("UPSTREAM_CONNECT").await;
+    assert_eq!((&line["upstream"], &line["endpoint"]), (&"app".into(), &upstream.address().to_string().into()));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_is_passed_over_whatever_the_method() {
+    let (refusing, upstream) = (Refusing::new(), Upstream::echo());
+    let both = format!(r#"{{ endpoints: ["{}", "{}"] }}"#, refusing.address(), upstream.address());
+    let route = r#"{ name: all, match: { path: "/{rest...}" }, auth: none, upstream: app }"#;
+    let gateway = TestGateway::start(&routes(&[("app", both)], &[route])).await;
+    for method in ["GET", "POST"].repeat(4) {
+        let request = format!("{method} / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 2\r\n\r\nab");
+        assert_eq!(gateway.request(request).await.echo().body_length, 2);
+    }
+    let lines = gateway.access_log(8).await;
+    assert!(lines.iter().any(|line| line["attempts"] == 2), "{lines:?}");
+}
+
+/// Answers one request on each connection, and ends the connection when the next one has been read.
+fn closing_on_the_second_request() -> Upstream {
+    Upstream::scripted(|mut conn| async move {
+        conn.request().await?;
+        conn.send(ok("answered")).await?;
+        conn.request().await.map(drop)
+    })
+}
+
+#[tokio::test]
+async fn a_get_on_a_connection_that_had_gone_stale_is_sent_once_more() {
+    let upstream = closing_on_the_second_request();
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    assert_eq!(client.get("/1").await.text(), "answered");
+    assert_eq!(client.get("/2").await.text(), "answered");
+    let seen: Vec<_> = upstream.requests().iter().map(|request| (request.connection, request.target.clone())).collect();
+    assert_eq!(seen, [(0, "/1".into()), (0, "/2".into()), (1, "/2".into())]);
+    assert_eq!(gateway.access_log(2).await[1]["attempts"], 2);
+}
+
+#[tokio::test]
+async fn a_post_whose_bytes_were_sent_is_never_sent_again() {
+    let upstream = closing_on_the_second_request();
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    assert_eq!(client.get("/1").await.text(), "answered");
+    let response = client.request("POST /2 HTTP/1.1\r\nHost: api.test\r\nContent-Length: 3\r\n\r\nabc").await;
+    response.refused(502, "UPSTREAM_RESET");
+    assert_eq!(upstream.requests().iter().filter(|request| request.method == "POST").count(), 1);
+}
+
+#[tokio::test]
+async fn a_get_on_a_fresh_connection_is_not_sent_again() {
+    let upstream = Upstream::scripted(|mut conn| async move { conn.request().await.map(drop) });
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    gateway.get("/").await.refused(502, "UPSTREAM_RESET");
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_upstream_that_closes_after_each_answer_without_saying_so_costs_nothing() {
+    let upstream = Upstream::answering_once(ok("answered"));
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    for _ in 0..50 {
+        assert_eq!(client.get("/").await.text(), "answered");
+    }
+    assert_eq!(upstream.requests().len(), 50);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_announced_to_close_is_not_used_again() {
+    let upstream = Upstream::answering("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi");
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    for _ in 0..3 {
+        let response = client.get("/").await;
+        assert_eq!((response.text(), response.field("connection")), ("hi", None), "that was between the two of them");
+    }
+    assert_eq!(upstream.connections(), 3);
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_closed_when_it_has_been_idle() {
+    let closed = Gate::closed();
+    let step = closed.clone();
+    let upstream = Upstream::scripted(move |mut conn| {
+        let step = step.clone();
+        async move {
+            while conn.request().await?.is_some() {
+                conn.send(ok("kept")).await?;
+            }
+            step.open();
+            Ok(())
+        }
+    });
+    let gateway =
+        TestGateway::build().set("upstream_pool", "{ idle: 100ms }").start(&forward_all(upstream.address())).await;
+    assert_eq!(gateway.get("/").await.text(), "kept");
+    within("the gateway closes it", closed.pass()).await;
+    assert_eq!(gateway.get("/").await.text(), "kept");
+    assert_eq!(upstream.connections(), 2);
+}
