@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Admin};
-use crate::base::deadline::Deadlines;
+use crate::base::deadline::{Deadlines, Rest};
 use crate::base::{clock, tasks};
 use crate::config::checked::Bootstrap;
 use crate::config::watch::{WatchError, Watcher};
@@ -29,6 +29,9 @@ use crate::upstream::SystemResolver;
 
 /// How often replaced snapshots are freed and slow gauges refreshed.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// When accepting has ended, how long a connection without a request may still bring one.
+const FRESH_GRACE: Duration = Duration::from_secs(1);
 
 /// How long the access log may take to write its last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -96,7 +99,7 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
                 metrics,
                 access_log,
                 deadlines: Deadlines::new(),
-                forwarder: Forwarder::new(&pool),
+                forwarder: Forwarder::new(&pool, Arc::clone(&drain)),
                 drain,
             }
         };
@@ -299,7 +302,12 @@ fn start_worker(
             }
         }
         worker.drain.closing().await;
-        worker.deadlines.fire_idle();
+        worker.deadlines.fire(Rest::Idle);
+        tokio::select! {
+            () = worker.drain.emptied() => {}
+            () = worker.drain.reached(Phase::Ended) => {}
+            () = tokio::time::sleep(FRESH_GRACE) => worker.deadlines.fire(Rest::Fresh),
+        }
         tokio::select! {
             () = worker.drain.emptied() => {}
             () = worker.drain.reached(Phase::Ended) => {}

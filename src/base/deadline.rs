@@ -3,7 +3,7 @@
 //! Setting one is a store. A deadline fires between 0 and [`GRAIN`] late, never early.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -25,11 +25,22 @@ fn millis_since_start(at: Instant) -> u64 {
     u64::try_from(at.saturating_duration_since(*start).as_millis()).unwrap_or(NEVER - 1) + 1
 }
 
+/// What a holder of a deadline is doing, for whoever wants it to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Rest {
+    Busy,
+    /// Nothing has come yet, but something may be on its way.
+    Fresh,
+    /// Between two pieces of work: nothing is lost.
+    Idle,
+}
+
 /// One deadline that can be moved any number of times.
 #[derive(Debug)]
 pub struct Deadline {
     at: AtomicU64,
-    idle: AtomicBool,
+    rest: AtomicU8,
     waker: AtomicWaker,
 }
 
@@ -65,9 +76,9 @@ impl Deadline {
         if self.passed(millis_since_start(clock::now())) { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Marks that nothing is lost when the holder is asked to end now (a connection between requests).
-    pub fn set_idle(&self, idle: bool) {
-        self.idle.store(idle, Ordering::Release);
+    /// Says what would be lost if the holder ended now.
+    pub fn set_rest(&self, rest: Rest) {
+        self.rest.store(rest as u8, Ordering::Release);
     }
 
     fn passed(&self, now: u64) -> bool {
@@ -90,7 +101,7 @@ impl Deadlines {
     /// A new deadline, not set; it leaves the table when dropped.
     #[must_use]
     pub fn register(&self) -> Arc<Deadline> {
-        let deadline = Arc::new(Deadline { at: AtomicU64::new(NEVER), idle: AtomicBool::new(false), waker: AtomicWaker::new() });
+        let deadline = Arc::new(Deadline { at: AtomicU64::new(NEVER), rest: AtomicU8::new(Rest::Busy as u8), waker: AtomicWaker::new() });
         self.table.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&deadline));
         deadline
     }
@@ -107,10 +118,10 @@ impl Deadlines {
         });
     }
 
-    /// Fires the deadline of every idle holder.
-    pub fn fire_idle(&self) {
+    /// Fires the deadline of every holder at this rest.
+    pub fn fire(&self, rest: Rest) {
         for deadline in self.table.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade) {
-            if deadline.idle.load(Ordering::Acquire) {
+            if deadline.rest.load(Ordering::Acquire) == rest as u8 {
                 deadline.fire();
             }
         }

@@ -1,6 +1,6 @@
 //! Reading the head of an HTTP/1.1 answer and knowing where its body ends (RFC 9112 §6.3).
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::base::reason::Reason;
@@ -63,6 +63,12 @@ fn framing(fields: &HeaderMap) -> Result<BodyFraming, Invalid> {
 }
 
 impl ResponseHead {
+    /// Whether a 101 says that it is this protocol from here on.
+    #[must_use]
+    pub fn switches_to(&self, protocol: &str) -> bool {
+        self.fields.get(UPGRADE).is_some_and(|named| named.as_bytes().eq_ignore_ascii_case(protocol.as_bytes()))
+    }
+
     /// Where the body ends, given whether the request was a HEAD.
     #[must_use]
     pub fn ending(&self, to_head: bool) -> Ending {

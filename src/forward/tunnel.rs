@@ -32,15 +32,19 @@ const LONGEST_HEAD: usize = 64 * 1024;
 trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
-/// Carries one upgrade from its handshake to its end; the client connection ends with it.
-pub async fn serve(mut io: ClientIo, exchange: &Arc<Exchange>, carried: Carried) {
+/// Carries one upgrade from its handshake to its end. The connection comes back, with what followed the request, when
+/// the upstream declined and the client may go on.
+pub async fn serve(mut io: ClientIo, exchange: &Arc<Exchange>, carried: Carried) -> Option<(ClientIo, Vec<u8>)> {
     let carried_on = carry(&mut io, exchange, carried);
     let ended = tokio::select! {
         biased;
         ended = carried_on => ended,
-        () = exchange.deadline.expired() => Err(exchange.overdue()),
+        () = exchange.deadline.expired() => Err(exchange.overdue().unwrap_or(Reason::Internal)),
     };
-    let Err(reason) = ended else { return };
+    let reason = match ended {
+        Ok(pending) => return pending.map(|pending| (io, pending)),
+        Err(reason) => reason,
+    };
     exchange.fail(reason);
     if exchange.progress().status == 0 && reason != Reason::ClientClosed {
         let answer = rescue::answer(&reason.into(), Some(&exchange.facts));
@@ -55,33 +59,43 @@ pub async fn serve(mut io: ClientIo, exchange: &Arc<Exchange>, carried: Carried)
         };
         finish::answered(exchange, &answer, taken);
     }
+    None
 }
 
-async fn carry(io: &mut ClientIo, exchange: &Arc<Exchange>, carried: Carried) -> Result<(), Reason> {
+/// What followed the request, when the connection can go on after a declined upgrade.
+async fn carry(io: &mut ClientIo, exchange: &Arc<Exchange>, carried: Carried) -> Result<Option<Vec<u8>>, Reason> {
     let mut upstream = connect(exchange).await?;
     exchange.enter(Stage::Waiting);
     upstream.write_all(&carried.head).await.map_err(|_| Reason::UpstreamReset)?;
     upstream.flush().await.map_err(|_| Reason::UpstreamReset)?;
     let (head, rest) = read_head(&mut *upstream, io).await?;
+    let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;
+    if switched && !head.switches_to("websocket") {
+        return Err(Reason::UpstreamProtocol);
+    }
+    let ending = head.ending(exchange.facts.method == Method::HEAD.as_str());
+    let goes_on = carried.keep_alive && !switched && !ending.ends_with_connection();
     {
         let mut progress = exchange.progress();
         progress.first_byte = Some(clock::now() - exchange.facts.started);
         progress.status = head.status.as_u16();
     }
-    let switched = head.status == StatusCode::SWITCHING_PROTOCOLS;
     let mut out = Vec::with_capacity(1024);
-    write_head(&mut out, exchange, &head, switched);
+    write_head(&mut out, exchange, &head, switched, goes_on);
     io.write_all(&out).await.map_err(|_| Reason::ClientClosed)?;
     if switched {
         exchange.enter(Stage::Tunnelling);
         relay(io, upstream, exchange, carried.pending, rest).await;
-        return Ok(());
+        return Ok(None);
     }
     exchange.enter(Stage::Relaying);
-    let ending = head.ending(exchange.facts.method == Method::HEAD.as_str());
-    let relayed = relay_body(&mut *upstream, io, exchange, rest, ending).await;
-    relayed?;
-    io.shutdown().await.map_err(|_| Reason::ClientClosed)
+    relay_body(&mut *upstream, io, exchange, rest, ending).await?;
+    io.flush().await.map_err(|_| Reason::ClientClosed)?;
+    if goes_on {
+        return Ok(Some(carried.pending));
+    }
+    io.shutdown().await.map_err(|_| Reason::ClientClosed)?;
+    Ok(None)
 }
 
 async fn connect(exchange: &Arc<Exchange>) -> Result<Box<dyn Transport>, Reason> {
@@ -165,7 +179,7 @@ async fn read_head(upstream: &mut dyn Transport, io: &mut ClientIo) -> Result<(R
     }
 }
 
-fn write_head(out: &mut Vec<u8>, exchange: &Exchange, head: &ResponseHead, switched: bool) {
+fn write_head(out: &mut Vec<u8>, exchange: &Exchange, head: &ResponseHead, switched: bool, goes_on: bool) {
     let mut fields = head.fields.clone();
     let drop = respond::hop_by_hop(&fields);
     respond::edit(exchange, &drop, &mut fields);
@@ -178,7 +192,7 @@ fn write_head(out: &mut Vec<u8>, exchange: &Exchange, head: &ResponseHead, switc
     }
     let fields: Vec<(HeaderName, HeaderValue)> =
         fields.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-    super::head::write_relayed(out, head.status, &fields, !switched);
+    super::head::write_relayed(out, head.status, &fields, !switched && !goes_on);
 }
 
 /// Bytes both ways until both sides have ended; each side's end is passed on.

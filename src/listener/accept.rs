@@ -39,7 +39,7 @@ pub async fn run(worker: Arc<Worker>, listener: Arc<Listener>, socket: TcpListen
     loop {
         let accepted = tokio::select! {
             biased;
-            () = &mut closing => return,
+            () = &mut closing => return accept_rest(&worker, &listener, socket),
             accepted = socket.accept() => accepted,
         };
         match accepted {
@@ -50,6 +50,28 @@ pub async fn run(worker: Arc<Worker>, listener: Arc<Listener>, socket: TcpListen
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// Clients whose connection the kernel has completed already would be reset with the socket.
+///
+/// Asks the kernel itself, because the runtime may not have heard of them yet.
+fn accept_rest(worker: &Arc<Worker>, listener: &Arc<Listener>, socket: TcpListener) {
+    let rest = socket.into_std().and_then(|socket| {
+        loop {
+            match socket.accept() {
+                Ok((stream, peer)) => {
+                    stream.set_nonblocking(true)?;
+                    begin(worker, listener, TcpStream::from_std(stream)?, peer);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if is_about_one_connection(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    });
+    if let Err(error) = rest {
+        tracing::warn!(listener = &*listener.name, %error, "connections at the closing listener may be lost");
     }
 }
 
@@ -119,7 +141,6 @@ async fn open_connection(
         biased;
         opened = opening => opened,
         () = deadline.expired() => Err(io::ErrorKind::TimedOut.into()),
-        () = worker.drain.closing() => return None,
     };
     match opened {
         Ok((io, client, tls)) => {

@@ -14,7 +14,7 @@ use super::buffers;
 use super::client_io::{ClientIo, ConnectionFacts};
 use super::request::{Carried, Read, Refused, Request};
 use super::worker::Worker;
-use crate::base::deadline::Deadline;
+use crate::base::deadline::{Deadline, Rest};
 use crate::base::reason::Reason;
 use crate::forward::head::write_answer;
 use crate::forward::pingora::handed::{Handed, Loan};
@@ -44,9 +44,9 @@ pub async fn serve(worker: Arc<Worker>, mut io: ClientIo, connection: Arc<Connec
                 break;
             }
             deadline.set(if served == 0 { worker.settings.deadlines.head } else { worker.settings.deadlines.keep_alive });
-            deadline.set_idle(true);
+            deadline.set_rest(if served == 0 { Rest::Fresh } else { Rest::Idle });
             let first = read_first(&mut io, &deadline).await;
-            deadline.set_idle(false);
+            deadline.set_rest(Rest::Busy);
             match first {
                 Some(bytes) => pending = bytes,
                 None => break,
@@ -148,10 +148,7 @@ async fn serve_request(
             let Request { exchange, verdict, carried } = *request;
             let goes_on = match verdict {
                 Some(answer) => serve_answer(worker, io, &exchange, &answer, carried, deadline).await,
-                None if carried.upgrade => {
-                    tunnel::serve(io, &exchange, carried).await;
-                    None
-                }
+                None if carried.upgrade => tunnel::serve(io, &exchange, carried).await,
                 None => serve_forwarded(worker, io, &exchange, carried, deadline).await,
             };
             finish::finish(&exchange, &worker.access_log);
@@ -195,7 +192,7 @@ async fn serve_forwarded(
     let loan = Arc::new(Loan::default());
     let keep_alive = carried.keep_alive;
     let expects_continue = carried.expects_continue;
-    let handed = Handed::new(io, carried.head, carried.pending, carried.guard, Arc::clone(&loan));
+    let handed = Handed::new(io, carried, Arc::clone(exchange), Arc::clone(&loan));
     let reusable = worker.forwarder.forward_http1(exchange, handed).await;
     let mut back = loan.take()?;
     if let Some(reason) = loan.refused() {
@@ -220,7 +217,7 @@ async fn serve_forwarded(
         return Some((back.io, back.pending));
     }
     // A failed answer is cut short, so that no client takes a part for the whole.
-    if failed.is_none() && !back.client_closed {
+    if failed.is_none() {
         close(back.io, deadline).await;
     }
     None

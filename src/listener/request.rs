@@ -13,6 +13,7 @@ use super::worker::Worker;
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
+use crate::config::checked::UpstreamProtocol;
 use crate::forward::head::{Connection, write_request};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::rescue;
@@ -121,8 +122,8 @@ impl Request {
                 return Read::Refused(Refused::new(worker, connection, Some(&view), reason.into(), deadline));
             }
         };
-        let keep_alive = head.keep_alive && !last && !worker.drain.is_closing();
-        let upgrade = head.upgrade.is_some() && head.framing == Framing::None && !(head.version == head::Version::Http10);
+        let keep_alive = head.keep_alive && !last && !worker.drain.is_leaving();
+        let upgrade = is_websocket(&head, &decision.verdict);
         let mut forwarded = Vec::new();
         if let Verdict::Forward(plan) = &decision.verdict {
             forwarded = buffers::take();
@@ -141,6 +142,16 @@ impl Request {
         let carried = Carried { head: forwarded, guard, pending, keep_alive, expects_continue, upgrade };
         Read::Request(Box::new(Self { exchange, verdict, carried }))
     }
+}
+
+/// WebSocket is the one protocol that is upgraded to (RFC 6455 §4.1); other offers are ignored, as RFC 9110 §7.8 lets us.
+fn is_websocket(head: &Head<'_, '_>, verdict: &Verdict) -> bool {
+    let asked = head.upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"));
+    let possible = match verdict {
+        Verdict::Forward(plan) => plan.upstream.cluster.protocol() != UpstreamProtocol::Http2,
+        Verdict::Answer(_) => false,
+    };
+    asked && possible && head.framing == Framing::None
 }
 
 /// The pipeline's view of a head that came over HTTP/1.

@@ -89,6 +89,12 @@ impl Drain {
         *self.phase.borrow()
     }
 
+    /// Clients are told to open their next connection elsewhere.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.phase() >= Phase::Leaving
+    }
+
     #[must_use]
     pub fn is_closing(&self) -> bool {
         self.phase() >= Phase::Closing

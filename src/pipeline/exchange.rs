@@ -1,6 +1,7 @@
 //! One request from admission to its line in the log.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -38,17 +39,24 @@ pub struct Facts {
     pub plain: bool,
 }
 
+/// After a complete answer, how long its last bytes may take to leave although the client is still sending.
+const LAST_FLUSH: Duration = Duration::from_millis(100);
+
 /// Where a forwarded request stands; says which deadline holds and what its passing means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Getting a connection to the upstream; bounded by the connector itself.
     Connecting,
-    /// Sending the request body.
+    /// Reading the request body: it is the client's turn.
+    Receiving,
+    /// Sending the request body: it is the upstream's turn.
     Sending,
     /// Waiting for the first byte of the answer.
     Waiting,
     /// Relaying the answer.
     Relaying,
+    /// Answered in full while the client is still sending.
+    Answered,
     /// Upgraded: bytes both ways for as long as there are some.
     Tunnelling,
 }
@@ -85,6 +93,8 @@ pub struct Exchange {
     pub deadline: Arc<Deadline>,
     /// How long the client may pause while it sends a body.
     pub body_pause: Duration,
+    /// Pieces of the answer are to leave as they come, although its length is known.
+    pub prompt: AtomicBool,
     progress: Mutex<Progress>,
 }
 
@@ -114,7 +124,7 @@ impl Exchange {
             response_bytes: 0,
             upstream_socket: None,
         });
-        Self { snapshot, connection, facts, metrics, route, plan, deadline, body_pause, progress }
+        Self { snapshot, connection, facts, metrics, route, plan, deadline, body_pause, prompt: AtomicBool::new(false), progress }
     }
 
     pub fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -143,6 +153,16 @@ impl Exchange {
         self.touch_in(stage);
     }
 
+    /// Whose turn it is while a body is being sent; without meaning in other stages.
+    pub fn turn(&self, to_client: bool) {
+        let stage = self.progress().stage;
+        match (stage, to_client) {
+            (Stage::Sending, true) => self.enter(Stage::Receiving),
+            (Stage::Receiving, false) => self.enter(Stage::Sending),
+            _ => {}
+        }
+    }
+
     fn touch_in(&self, stage: Stage) {
         let Some(timeouts) = self.timeouts() else { return };
         let now = clock::now();
@@ -150,9 +170,9 @@ impl Exchange {
             // The connector ends first; this is the net below it, for every attempt anew.
             Stage::Connecting => timeouts.connect * 2 + Duration::from_secs(1),
             Stage::Waiting => timeouts.first_byte,
-            // An upstream that does not read is found by the write time-out of its connection.
-            Stage::Sending => self.body_pause,
-            Stage::Relaying | Stage::Tunnelling => timeouts.idle,
+            Stage::Receiving => self.body_pause,
+            Stage::Sending | Stage::Relaying | Stage::Tunnelling => timeouts.idle,
+            Stage::Answered => LAST_FLUSH,
         };
         let mut at = now + pause;
         if let Some(total) = timeouts.total.filter(|_| stage != Stage::Tunnelling) {
@@ -161,25 +181,36 @@ impl Exchange {
         self.deadline.set_at(at);
     }
 
-    /// What it means that the deadline passed now.
+    /// What it means that the deadline passed now; nothing when the answer was complete.
     #[must_use]
-    pub fn overdue(&self) -> Reason {
+    pub fn overdue(&self) -> Option<Reason> {
         let total = self.timeouts().and_then(|timeouts| timeouts.total);
         let stage = self.progress().stage;
         let over = |total| clock::now() >= self.facts.started + total;
-        if stage != Stage::Tunnelling && total.is_some_and(over) {
-            return Reason::RequestTimeout;
+        if stage == Stage::Answered {
+            return None;
         }
-        match stage {
+        if stage != Stage::Tunnelling && total.is_some_and(over) {
+            return Some(Reason::RequestTimeout);
+        }
+        Some(match stage {
             Stage::Connecting => Reason::UpstreamConnectTimeout,
             Stage::Waiting => Reason::UpstreamTimeout,
-            Stage::Sending => Reason::BodyTimeout,
-            Stage::Relaying | Stage::Tunnelling => Reason::UpstreamIdle,
-        }
+            Stage::Receiving => Reason::BodyTimeout,
+            Stage::Sending | Stage::Relaying | Stage::Tunnelling => Reason::UpstreamIdle,
+            Stage::Answered => return None,
+        })
     }
 
     /// Keeps the first reason: what failed first is what happened.
     pub fn fail(&self, reason: Reason) {
         self.progress().reason.get_or_insert(reason);
+    }
+
+    /// The deadline passed.
+    pub fn expire(&self) {
+        if let Some(reason) = self.overdue() {
+            self.fail(reason);
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! What Pingora asks at each of its phases. All policy has been decided before; here the plan is carried out.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue, StatusCode, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
@@ -17,6 +19,7 @@ use super::peer::Peers;
 use crate::base::clock;
 use crate::base::reason::Reason;
 use crate::config::checked::UpstreamProtocol;
+use crate::listener::worker::Drain;
 use crate::pipeline::exchange::{Exchange, Stage};
 use crate::pipeline::{rescue, respond};
 use crate::telemetry::metrics::UpstreamConnection as Outcome;
@@ -36,11 +39,12 @@ tokio::task_local! {
 /// The phases of Pingora for one worker thread.
 pub struct Engine {
     peers: Peers,
+    drain: Arc<Drain>,
 }
 
 impl Engine {
-    pub fn new(peers: Peers) -> Self {
-        Self { peers }
+    pub fn new(peers: Peers, drain: Arc<Drain>) -> Self {
+        Self { peers, drain }
     }
 }
 
@@ -115,7 +119,7 @@ impl ProxyHttp for Engine {
             plan.upstream.metrics.connection(if reused { Outcome::Reused } else { Outcome::Opened });
         }
         let body_done = session.as_downstream_mut().is_body_done();
-        exchange.enter(if body_done { Stage::Waiting } else { Stage::Sending });
+        exchange.enter(if body_done { Stage::Waiting } else { Stage::Receiving });
         Ok(())
     }
 
@@ -142,7 +146,7 @@ impl ProxyHttp for Engine {
         }
         let stage = exchange.progress().stage;
         match stage {
-            Stage::Sending if end_of_stream => exchange.enter(Stage::Waiting),
+            Stage::Receiving | Stage::Sending if end_of_stream => exchange.enter(Stage::Waiting),
             _ => exchange.touch(),
         }
         Ok(())
@@ -155,6 +159,10 @@ impl ProxyHttp for Engine {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         let exchange = exchange(ctx)?;
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            // Nobody asked: upgrades never come here.
+            return refuse(exchange, Reason::UpstreamProtocol);
+        }
         if response.status.is_informational() {
             exchange.touch();
             return Ok(());
@@ -170,12 +178,20 @@ impl ProxyHttp for Engine {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         let exchange = exchange(ctx)?;
         if !response.status.is_informational() {
+            if exchange.facts.version == Version::HTTP_10 {
+                // Chunks are unknown to HTTP/1.0; without a length the answer ends with the connection.
+                response.remove_header(&TRANSFER_ENCODING);
+            }
+            if self.drain.is_leaving() {
+                session.set_keepalive(None);
+            }
+            exchange.prompt.store(response.headers.contains_key(CONTENT_LENGTH), Ordering::Relaxed);
             exchange.progress().status = response.status.as_u16();
             let hop_by_hop = respond::hop_by_hop(&response.headers);
             respond::edit(exchange, &hop_by_hop, &mut PingoraResponse(response));
@@ -185,14 +201,18 @@ impl ProxyHttp for Engine {
 
     fn response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> Result<Option<Duration>> {
         let exchange = exchange(ctx)?;
         exchange.progress().response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
-        exchange.touch();
+        if end_of_stream && !session.as_downstream_mut().is_body_done() {
+            exchange.enter(Stage::Answered);
+        } else {
+            exchange.touch();
+        }
         Ok(None)
     }
 

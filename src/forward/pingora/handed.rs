@@ -20,6 +20,8 @@ use crate::base::reason::Reason;
 use crate::listener::buffers;
 use crate::listener::client_io::ClientIo;
 use crate::listener::framing::BodyGuard;
+use crate::listener::request::Carried;
+use crate::pipeline::exchange::Exchange;
 
 /// Written pieces are gathered up to this size, so that head and body leave together.
 const GATHER: usize = buffers::SIZE;
@@ -62,7 +64,6 @@ impl Loan {
 }
 
 /// The IO that Pingora sees.
-#[derive(Debug)]
 pub struct Handed {
     /// `None` only after it went back to the loan.
     io: Option<ClientIo>,
@@ -71,24 +72,32 @@ pub struct Handed {
     prefix_read: usize,
     guard: BodyGuard,
     pending: Vec<u8>,
+    /// The client said that this is its last request: it may end its side while it waits for the answer.
+    last: bool,
     client_closed: bool,
     written: Vec<u8>,
     flushed: usize,
+    /// A head was written; what follows it may leave at once.
+    begun: bool,
+    exchange: Arc<Exchange>,
     loan: Arc<Loan>,
 }
 
 impl Handed {
-    /// `prefix` is head and early body, of which `guard` has been told; `pending` what follows them.
-    pub fn new(io: ClientIo, prefix: Vec<u8>, pending: Vec<u8>, guard: BodyGuard, loan: Arc<Loan>) -> Self {
+    pub fn new(io: ClientIo, carried: Carried, exchange: Arc<Exchange>, loan: Arc<Loan>) -> Self {
+        let Carried { head, guard, pending, keep_alive, .. } = carried;
         Self {
             io: Some(io),
-            prefix,
+            prefix: head,
             prefix_read: 0,
             guard,
             pending,
+            last: !keep_alive,
             client_closed: false,
             written: Vec::new(),
             flushed: 0,
+            begun: false,
+            exchange,
             loan,
         }
     }
@@ -101,7 +110,7 @@ impl Handed {
     /// After the body: watch for the client going away, and keep what it sends ahead.
     fn poll_watch(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.client_closed {
-            return Poll::Ready(Ok(()));
+            return if self.last { Poll::Pending } else { Poll::Ready(Ok(())) };
         }
         if self.pending.len() >= buffers::SIZE {
             return Poll::Pending;
@@ -113,7 +122,7 @@ impl Handed {
             ready!(Pin::new(&mut *io).poll_read(cx, &mut room))?;
             if room.filled().is_empty() {
                 self.client_closed = true;
-                return Poll::Ready(Ok(()));
+                return if self.last { Poll::Pending } else { Poll::Ready(Ok(())) };
             }
             self.pending.extend_from_slice(room.filled());
             if self.pending.len() >= buffers::SIZE {
@@ -138,6 +147,12 @@ impl Handed {
     }
 }
 
+impl std::fmt::Debug for Handed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handed").field("guard", &self.guard).finish_non_exhaustive()
+    }
+}
+
 impl AsyncRead for Handed {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
@@ -157,7 +172,9 @@ impl AsyncRead for Handed {
         }
         let Some(io) = this.io.as_mut() else { return Poll::Ready(Ok(())) };
         let before = out.filled().len();
-        ready!(Pin::new(io).poll_read(cx, out))?;
+        let polled = Pin::new(io).poll_read(cx, out);
+        this.exchange.turn(polled.is_pending());
+        ready!(polled)?;
         let read = &out.filled()[before..];
         if read.is_empty() {
             this.client_closed = true;
@@ -196,6 +213,13 @@ impl AsyncWrite for Handed {
             this.written = buffers::take();
         }
         this.written.extend_from_slice(bytes);
+        // Pingora flushes an answer of known length at its end only; a slow one would look dead until then.
+        if this.begun && this.exchange.prompt.load(Ordering::Relaxed)
+            && let Poll::Ready(Err(error)) = this.poll_drain(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        this.begun = true;
         Poll::Ready(Ok(bytes.len()))
     }
 

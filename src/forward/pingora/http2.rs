@@ -21,6 +21,9 @@ use crate::pipeline::verdict::{Answer, Forward};
 use crate::pipeline::view::{BodyLength, RequestView};
 use crate::pipeline::{self, finish};
 
+/// How long a client may take to close an idle connection after GOAWAY.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// Streams that Pingora had to refuse before a connection is closed.
 const MALFORMED_STREAMS: usize = 32;
 
@@ -65,7 +68,15 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, connection: Arc<Connection
                 }
                 continue;
             }
-            () = deadline.expired() => return,
+            () = deadline.expired() => {
+                if drained {
+                    return;
+                }
+                streams.graceful_shutdown();
+                drained = true;
+                deadline.set(GOODBYE);
+                continue;
+            }
         };
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {

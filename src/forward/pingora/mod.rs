@@ -23,6 +23,7 @@ use self::engine::{EXCHANGE, Engine};
 use self::handed::Handed;
 use self::peer::Peers;
 use crate::config::checked::Pool;
+use crate::listener::worker::Drain;
 use crate::pipeline::exchange::Exchange;
 
 /// Tries of one request; the engine decides about each, this only has to be more.
@@ -41,7 +42,7 @@ pub struct Forwarder {
 
 impl Forwarder {
     #[must_use]
-    pub fn new(pool: &Pool) -> Self {
+    pub fn new(pool: &Pool, drain: Arc<Drain>) -> Self {
         let settings = ServerConf {
             threads: 1,
             work_stealing: false,
@@ -49,7 +50,7 @@ impl Forwarder {
             max_retries: MAX_TRIES,
             ..ServerConf::default()
         };
-        let mut proxy = HttpProxy::new(Engine::new(Peers::new(pool)), Arc::new(settings));
+        let mut proxy = HttpProxy::new(Engine::new(Peers::new(pool), drain), Arc::new(settings));
         proxy.handle_init_modules();
         let (alive, shutdown) = watch::channel(false);
         Self { proxy: Arc::new(proxy), shutdown, _alive: alive }
@@ -64,7 +65,7 @@ impl Forwarder {
             biased;
             reusable = EXCHANGE.scope(Arc::clone(exchange), self.proxy.process_new_http(session, &self.shutdown)) => reusable.is_some(),
             () = exchange.deadline.expired() => {
-                exchange.fail(exchange.overdue());
+                exchange.expire();
                 false
             }
         }
@@ -78,7 +79,7 @@ impl Forwarder {
         tokio::select! {
             biased;
             _ = &mut process => return,
-            () = exchange.deadline.expired() => exchange.fail(exchange.overdue()),
+            () = exchange.deadline.expired() => exchange.expire(),
         }
         // Pingora has no deadline of ours. Cutting an upstream connection that nobody else uses makes it fail the
         // request in its own way, so that the client gets an answer; otherwise the stream is reset.
