@@ -85,7 +85,7 @@ enum Class {
     QueryOrFragment,
 }
 
-const CLASSES: [Class; 256] = {
+static CLASSES: [Class; 256] = {
     let mut classes = [Class::Encode; 256];
     let mut byte = 0;
     while byte < 128 {
@@ -120,10 +120,10 @@ fn scan_normal(raw: &[u8]) -> Option<bool> {
     if rest.first() != Some(&b'/') {
         return None;
     }
-    while let [byte, tail @ ..] = rest {
+    while let Some(at) = rest.iter().position(|byte| CLASSES[usize::from(*byte)] != Class::Plain) {
+        let (byte, tail) = rest.get(at..)?.split_first()?;
         rest = tail;
         match CLASSES[usize::from(*byte)] {
-            Class::Plain => {}
             Class::Slash if !begins_irregular_segment(tail) => {}
             Class::Percent => {
                 let [high, low, after @ ..] = tail else { return None };
