@@ -1,0 +1,3 @@
+//! Behaviour of the whole program, one module each.
+
+mod config;
