@@ -105,8 +105,8 @@ pub fn fuzz_routes(bytes: &[u8]) {
     let reading = read_routes(&text, "routes.yaml");
     for diagnostic in reading.report.diagnostics() {
         for place in &diagnostic.places {
-            assert!(place.span.start <= place.span.end, "{diagnostic:?}");
-            assert!(place.span.start as usize <= text.len(), "{diagnostic:?}");
+            assert!(place.span.start <= place.span.end && place.span.end as usize <= text.len(), "{diagnostic:?}");
+            assert!(text.is_char_boundary(place.span.start as usize), "{diagnostic:?}");
         }
     }
     let closed =

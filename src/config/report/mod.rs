@@ -88,7 +88,7 @@ impl Diagnostic {
     }
 }
 
-/// All findings of one file, in the order of the file once [`sorted`](Self::sorted).
+/// All findings of one file, in the order of the file.
 #[derive(Clone)]
 pub struct Report {
     source: Source,
@@ -111,8 +111,12 @@ impl Report {
     }
 
     /// Adds a finding; what is known already (an anchor used at several places) is not said again.
-    pub(crate) fn push(&mut self, diagnostic: Diagnostic) {
+    pub(crate) fn push(&mut self, mut diagnostic: Diagnostic) {
         use std::hash::BuildHasher;
+        let end = u32::try_from(self.source.text().len()).unwrap_or(u32::MAX);
+        for Place { span, .. } in &mut diagnostic.places {
+            *span = Span { start: span.start.min(end), end: span.end.clamp(span.start.min(end), end) };
+        }
         let message = foldhash::fast::FixedState::default().hash_one(&diagnostic.message);
         if self.seen.insert((diagnostic.code, diagnostic.span(), message)) {
             self.diagnostics.push(diagnostic);

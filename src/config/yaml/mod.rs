@@ -1,7 +1,7 @@
 //! YAML with the place of everything kept, read so that one mistake does not hide the next.
 //!
 //! serde stops at its first error and calls nobody back about the second; therefore the events of serde-saphyr's own
-//! parser are kept as a [`Tree`], and the [`Reader`] takes typed values out of it and notes what is wrong.
+//! parser are kept as a tree, and the [`Reader`] takes typed values out of it and notes what is wrong.
 
 mod reader;
 mod scalar;
