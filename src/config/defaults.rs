@@ -1,0 +1,80 @@
+//! What holds when nothing is written, each with its reason.
+
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::base::{byte_size, duration};
+
+/// Loopback, because the operator's interface has no authentication of its own.
+pub const ADMIN: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9901));
+/// Beside the folder of the bootstrap file, as in the repository.
+pub const ROUTES: &str = "../routes.yaml";
+
+/// Four times what common servers take for one line: large cookies and tokens fit, floods do not.
+pub const HEAD: u64 = 32 << 10;
+/// Browsers send about 30, proxies add about 10.
+pub const FIELDS: u64 = 100;
+/// The longest that RFC 9112 §3 recommends to support at least.
+pub const TARGET: u64 = 8 << 10;
+/// At 16 KiB a TLS connection about 160 MiB.
+pub const CONNECTIONS: u64 = 10_000;
+/// Enough never to be noticed, few enough that load balancers see connections move.
+pub const REQUESTS_PER_CONNECTION: u64 = 10_000;
+
+/// Two round trips over the worst mobile network.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Slow senders of heads are attackers more often than not.
+pub const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// Longer than the 60 s that load balancers keep idle connections, so that they close first and no request races.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// A pause within a body; mobile clients do pause.
+pub const BODY: Duration = Duration::from_secs(60);
+
+/// What RFC 9113 §6.5.2 recommends as the least is 100.
+pub const MAX_CONCURRENT_STREAMS: u64 = 128;
+/// Four times the 64 KiB of RFC 9113 §6.9.2: 20 MB/s a stream at 12 ms.
+pub const STREAM_WINDOW: u64 = 256 << 10;
+/// Four streams at full speed.
+pub const CONNECTION_WINDOW: u64 = 1 << 20;
+
+/// Idle connections to upstreams for each thread.
+pub const POOL_SIZE: u64 = 128;
+/// Shorter than the 60 s after which common servers close, so that a request seldom meets a closing connection.
+pub const POOL_IDLE: Duration = Duration::from_secs(50);
+
+/// About 4 MiB of lines: a second of a slow disk at full load.
+pub const LOG_BUFFER: u64 = 8_192;
+pub const LOG_LEVEL: &str = "info";
+
+/// Load balancers ask for readiness every few seconds.
+pub const DRAIN_DELAY: Duration = Duration::from_secs(5);
+/// Kubernetes kills after 30 s unless told otherwise.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A healthy service in the same region accepts within milliseconds.
+pub const CONNECT: Duration = Duration::from_secs(1);
+/// Slow reports included.
+pub const FIRST_BYTE: Duration = Duration::from_secs(15);
+/// As long as clients are given.
+pub const IDLE: Duration = Duration::from_secs(60);
+/// Documents yes, films no.
+pub const MAX_BODY: u64 = 10 << 20;
+/// The time to live that service discovery commonly sets.
+pub const DNS_REFRESH: Duration = Duration::from_secs(30);
+
+/// Temporary and with the method kept: browsers never forget a permanent one.
+pub const REDIRECT_STATUS: u64 = 307;
+pub const RESPOND_STATUS: u64 = 200;
+pub const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
+
+/// For the schema: a duration as it is written.
+pub(super) fn time(value: Duration) -> Value {
+    duration::format(value).into()
+}
+
+/// For the schema: a size as it is written.
+pub(super) fn size(value: u64) -> Value {
+    byte_size::format(value).into()
+}

@@ -1,0 +1,132 @@
+//! The stable codes of configuration mistakes: one table for messages, documentation and tests.
+
+/// Whether a finding stops the configuration from being used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+impl Severity {
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+macro_rules! codes {
+    ($( $variant:ident $code:literal $meaning:literal; )*) => {
+        /// What kind of mistake. A code is never given a second meaning; one that is no longer used stays reserved.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code { $( #[doc = $meaning] $variant, )* }
+
+        impl Code {
+            /// All of them, by number.
+            pub const ALL: &'static [Self] = &[$( Self::$variant, )*];
+
+            /// `E` for errors and `W` for warnings, and four digits.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str { match self { $( Self::$variant => $code, )* } }
+
+            /// One line for the documentation.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str { match self { $( Self::$variant => $meaning, )* } }
+        }
+    };
+}
+
+codes! {
+    Syntax "E0101" "The file is not valid YAML.";
+    UnknownKey "E0102" "A key is not known at this place.";
+    DuplicateKey "E0103" "A key is written twice in the same mapping.";
+    MissingKey "E0104" "A required key is missing.";
+    WrongType "E0105" "A value has the wrong type, such as a number where text is expected.";
+    Version "E0106" "The `version` of the file is not one that this program reads.";
+    YamlLimit "E0107" "The file goes beyond what is accepted: size, nesting, tags, several documents, or too many repeated aliases.";
+    Templating "E0108" "Text contains `${`; there is no templating, and no secret can be referred to at this place.";
+    Unreadable "E0109" "The file, or one that it names, cannot be read.";
+    EmptyList "E0110" "A list that needs at least one entry is empty.";
+    Duration "E0201" "A duration is not a number with a unit.";
+    Size "E0202" "A size is not a whole number with a unit.";
+    OutOfRange "E0203" "A number, duration or size is outside the range that makes sense.";
+    Address "E0204" "An address to listen on is not `IP:port`.";
+    Network "E0205" "A network is not in CIDR notation.";
+    HostPattern "E0206" "A host pattern is neither a name, `*.` and a name, nor `*`.";
+    PathPattern "E0207" "A path pattern is malformed.";
+    Method "E0208" "A request method is malformed, in lower case, or never served.";
+    HeaderName "E0209" "A header name is not a token of RFC 9110.";
+    HeaderValue "E0210" "A header value has characters that a header cannot carry.";
+    Status "E0211" "A status code cannot be used here.";
+    Choice "E0212" "A value is not one of those that can be chosen here.";
+    Template "E0213" "A location or rewritten path is malformed.";
+    Name "E0214" "A name has characters that names cannot have, or is too long.";
+    Endpoint "E0215" "An endpoint is not `host:port`.";
+    QueryName "E0216" "A query parameter has no name.";
+    ListenerName "E0301" "Two listeners have the same name.";
+    ListenerAddress "E0302" "The same address is listened on twice.";
+    H2cWithTls "E0303" "`h2c` and `tls` exclude each other on a listener.";
+    LogLevel "E0304" "A log filter is malformed.";
+    NoAuth "E0401" "A route does not say how callers are known; `auth: none` has to be written out loud.";
+    NoAction "E0402" "A route says nothing about what to do: one of `upstream`, `redirect` and `respond` is needed.";
+    ManyActions "E0403" "A route says more than one thing to do.";
+    UnknownUpstream "E0404" "A route names an upstream that does not exist.";
+    RouteName "E0405" "Two routes have the same name.";
+    Tie "E0406" "Two routes match the same requests and neither is more specific.";
+    StripPrefix "E0407" "The prefix to strip is not a prefix of the route's path.";
+    UnknownParameter "E0408" "A template names a parameter that the route's path does not have.";
+    ForbiddenHeader "E0409" "A header that belongs to the connection or to the framing of messages cannot be edited.";
+    RepeatedHeader "E0410" "The same header is edited twice in one list.";
+    RepeatedCondition "E0411" "The same header or query parameter is asked for twice.";
+    BodyTooLarge "E0412" "The body of a fixed answer is too large.";
+    BodyNotAllowed "E0413" "A status that has no body is given one.";
+    NoEffect "E0414" "A key has no effect together with this action.";
+    ServerName "E0501" "An upstream with TLS does not say which name its certificate has to carry.";
+    AutoNeedsTls "E0502" "`protocol: auto` chooses by ALPN, which needs `tls`.";
+    CaFile "E0503" "The file with certificate authorities cannot be read.";
+    UnusedUpstream "W0601" "No route uses this upstream.";
+    UnregisteredMethod "W0602" "A request method is not registered with IANA; is it a spelling mistake?";
+    RepeatedEntry "W0603" "The same entry is listed twice.";
+}
+
+impl Code {
+    #[must_use]
+    pub const fn severity(self) -> Severity {
+        if self.as_str().as_bytes()[0] == b'W' { Severity::Warning } else { Severity::Error }
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The documentation page of all codes, in Markdown.
+#[must_use]
+pub fn documentation() -> String {
+    let mut page = String::from(
+        "# Codes of configuration mistakes\n\n\
+         <!-- Generated from `src/config/report/code.rs`; run the tests with SLUICE_UPDATE=1 to write it anew. -->\n\n\
+         `sluice check` reports every mistake of a file at once. Errors start with `E`, warnings with `W`.\n\n\
+         | code | meaning |\n|---|---|\n",
+    );
+    for code in Code::ALL {
+        page.push_str(&format!("| {code} | {} |\n", code.meaning().replace('|', "\\|")));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_ordered_and_named_by_severity() {
+        let codes: Vec<_> = Code::ALL.iter().filter(|c| c.severity() == Severity::Error).map(|c| c.as_str()).collect();
+        assert!(codes.is_sorted_by(|a, b| a < b));
+        assert!(Code::ALL.iter().all(|c| c.as_str().len() == 5));
+    }
+}
