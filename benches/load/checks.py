@@ -1,0 +1,125 @@
+"""Is the answer right? Asked of every proxy before anything is timed."""
+
+import http.client
+import json
+import re
+import socket
+import ssl
+import subprocess
+
+import processes
+
+TIMEOUT = 5
+
+
+class WrongAnswer(Exception):
+    """A proxy that answers wrongly is not measured."""
+
+
+def json_body(size):
+    """A JSON document of exactly that many bytes, without a character that a configuration file would read."""
+    items, text = [], b""
+    while len(text) < size - 64:
+        items.append({"id": len(items), "sku": f"A-{len(items):04d}", "qty": len(items) % 7})
+        text = json.dumps({"items": items, "pad": ""}).encode()
+    return json.dumps({"items": items, "pad": "x" * (size - len(text))}).encode()
+
+
+def connect(port, setting):
+    """A connection, over TLS when a setting with a certificate is given. The certificate is verified."""
+    if setting is None:
+        return http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    return http.client.HTTPSConnection("127.0.0.1", port, timeout=TIMEOUT, context=client_context(setting))
+
+
+def client_context(setting):
+    context = ssl.create_default_context(cafile=setting.certificate)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    return context
+
+
+def get(port, path, setting):
+    """One request on a connection of its own: status and body."""
+    connection = connect(port, setting)
+    try:
+        return _ask(connection, path)
+    except http.client.HTTPException as error:
+        raise ConnectionError(str(error)) from error
+    finally:
+        connection.close()
+
+
+def keep_alive(proxy, path, body, tls):
+    """Three requests on one connection: 200, the body to the byte, and the connection stays."""
+    setting = proxy.setting if tls else None
+    connection = connect(proxy.https if tls else proxy.http, setting)
+    try:
+        first = None
+        for number in (1, 2, 3):
+            status, answer = _ask(connection, path)
+            if status != 200:
+                raise WrongAnswer(f"{proxy.name}: status {status} on request {number}")
+            if answer != body:
+                raise WrongAnswer(f"{proxy.name}: {len(answer)} other bytes than the upstream's {len(body)}")
+            if connection.sock is None or (first is not None and connection.sock is not first):
+                raise WrongAnswer(f"{proxy.name}: connection closed after request {number}")
+            first = connection.sock
+        if tls and first.version() != "TLSv1.3":
+            raise WrongAnswer(f"{proxy.name}: {first.version()} instead of TLS 1.3")
+    except (OSError, http.client.HTTPException) as error:
+        raise WrongAnswer(f"{proxy.name}: {error!r}") from error
+    finally:
+        connection.close()
+
+
+def http2(proxy, path, body):
+    """Three streams of one connection over TLS: status 200 each, and the bodies to the byte."""
+    urls = [f"https://127.0.0.1:{proxy.https}{path}?{number}" for number in (1, 2, 3)]
+    bodies = _nghttp(proxy, urls)
+    if bodies != body * 3:
+        raise WrongAnswer(f"{proxy.name}: {len(bodies)} bytes over HTTP/2 that are not three times the upstream's")
+    frames = _nghttp(proxy, ["-n", "-v", *urls]).decode(errors="replace")
+    statuses = re.findall(r":status: (\d+)", frames)
+    connections = len(re.findall(r"Connected", frames))
+    if statuses != ["200"] * 3 or connections != 1 or "negotiated protocol: h2" not in frames:
+        raise WrongAnswer(f"{proxy.name}: HTTP/2 statuses {statuses} on {connections} connections")
+
+
+def _nghttp(proxy, arguments):
+    try:
+        done = subprocess.run([processes.find("nghttp"), *arguments], capture_output=True, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired as error:
+        raise WrongAnswer(f"{proxy.name}: no answer over HTTP/2 within {TIMEOUT} s") from error
+    if done.returncode != 0:
+        raise WrongAnswer(f"{proxy.name}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
+
+
+def _ask(connection, path):
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+class UpstreamCount:
+    """What the upstream has seen, by its own count; one connection that stays open."""
+
+    def __init__(self, port):
+        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
+        self._reads = 0
+
+    def read(self):
+        """Accepted connections and requests since its start, without those of this reader."""
+        self._socket.sendall(b"GET / HTTP/1.1\r\nHost: status\r\n\r\n")
+        text = b""
+        while b"Waiting" not in text or not text.endswith(b"\n"):
+            piece = self._socket.recv(4096)
+            if not piece:
+                raise SystemExit("the upstream closed its status connection")
+            text += piece
+        self._reads += 1
+        numbers = re.search(rb"requests\s+(\d+)\s+\d+\s+(\d+)", text)
+        return int(numbers[1]) - 1, int(numbers[2]) - self._reads
+
+    def close(self):
+        self._socket.close()
