@@ -217,7 +217,8 @@ impl Sockets {
         };
         for listener in &bootstrap.listeners {
             let tls = listener.tls.as_ref().map(|tls| TlsStore::open(tls, &listener.name)).transpose()?;
-            let bound = bind::bind(&format!("listeners[{}].address", listener.name), listener.address, bootstrap.threads)?;
+            let bound =
+                bind::bind(&format!("listeners[{}].address", listener.name), listener.address, bootstrap.threads)?;
             let address = bound.first().map(std::net::TcpListener::local_addr).transpose();
             let address = address.map_err(|source| StartError::System { what: "listener address", source })?;
             sockets.addresses.push((Arc::clone(&listener.name), address.unwrap_or(listener.address)));
@@ -291,7 +292,8 @@ fn start_worker(
     make: impl FnOnce() -> Worker + Send + 'static,
 ) -> Result<JoinHandle<()>, StartError> {
     let system = |what| move |source| StartError::System { what, source };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("worker runtime"))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("worker runtime"))?;
     let serve = async move {
         let worker = Arc::new(make());
         tasks::spawn("deadlines", Arc::clone(&worker.deadlines).run());
@@ -327,14 +329,13 @@ fn watch_files(
     sockets: &Sockets,
     metrics: &Metrics,
 ) -> Result<Vec<Watcher>, StartError> {
-    let watching = |paths: Vec<PathBuf>, changed: Box<dyn Fn() + Send + Sync>| {
-        Watcher::start(paths, changed)
-    };
+    let watching = |paths: Vec<PathBuf>, changed: Box<dyn Fn() + Send + Sync>| Watcher::start(paths, changed);
     let mut watchers = Vec::new();
     if bootstrap.reload.watch {
         let (sender, mut receiver) = mpsc::channel::<()>(1);
         // A full channel means that a reload is due anyway.
-        watchers.push(watching(vec![bootstrap.routes.clone()], Box::new(move || sender.try_send(()).unwrap_or_default()))?);
+        watchers
+            .push(watching(vec![bootstrap.routes.clone()], Box::new(move || sender.try_send(()).unwrap_or_default()))?);
         let reloader = Arc::clone(reloader);
         tasks::spawn("reload", async move {
             while receiver.recv().await.is_some() {

@@ -101,7 +101,11 @@ impl Deadlines {
     /// A new deadline, not set; it leaves the table when dropped.
     #[must_use]
     pub fn register(&self) -> Arc<Deadline> {
-        let deadline = Arc::new(Deadline { at: AtomicU64::new(NEVER), rest: AtomicU8::new(Rest::Busy as u8), waker: AtomicWaker::new() });
+        let deadline = Arc::new(Deadline {
+            at: AtomicU64::new(NEVER),
+            rest: AtomicU8::new(Rest::Busy as u8),
+            waker: AtomicWaker::new(),
+        });
         self.table.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&deadline));
         deadline
     }

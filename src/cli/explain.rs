@@ -89,8 +89,7 @@ pub(super) fn offline(common: &Common) -> Result<Snapshot, Failure> {
         return Err(Failure::Config { report: Box::new(reading.report), code: FOUND_ERRORS });
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::found)?;
-    let builder =
-        Builder { metrics: Metrics::new(), resolver: Arc::new(Offline), runtime: runtime.handle().clone() };
+    let builder = Builder { metrics: Metrics::new(), resolver: Arc::new(Offline), runtime: runtime.handle().clone() };
     Ok(builder.build(routes, reading.report, None))
 }
 
@@ -135,7 +134,10 @@ impl Explained {
             })
             .collect();
         let fields = |fields: &[(HeaderName, HeaderValue)]| -> Vec<Value> {
-            fields.iter().map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])).collect()
+            fields
+                .iter()
+                .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
+                .collect()
         };
         let outcome = match &self.decision.verdict {
             Verdict::Answer(answer) => json!({
@@ -178,7 +180,10 @@ impl Explained {
     fn to_text(&self) -> String {
         let facts = &self.decision.facts;
         let mut text = Text::default();
-        text.line(&format!("request   {} {} host {} from {}", facts.method, facts.path, facts.host, facts.client), None);
+        text.line(
+            &format!("request   {} {} host {} from {}", facts.method, facts.path, facts.host, facts.client),
+            None,
+        );
         if facts.path != self.request.path {
             text.line(&format!("          sent as {}", self.request.path), None);
         }
@@ -189,7 +194,8 @@ impl Explained {
                 route::Verdict::Lost(why) => text.line(&format!("    not   {}: {why}", route.name), Some(&route.at)),
             }
         }
-        if let Some(Err(problems)) = self.decision.route.and_then(|index| self.route(index)).map(|route| &route.action) {
+        if let Some(Err(problems)) = self.decision.route.and_then(|index| self.route(index)).map(|route| &route.action)
+        {
             for problem in problems {
                 text.line(&format!("faulty    {problem}"), None);
             }
@@ -205,12 +211,19 @@ impl Explained {
             }
             Verdict::Forward(plan) => {
                 text.line(&format!("auth      none"), self.place("auth"));
-                let rewritten = if plan.target.split('?').next() == Some(&*facts.path) { None } else { self.place("rewrite") };
+                let rewritten =
+                    if plan.target.split('?').next() == Some(&*facts.path) { None } else { self.place("rewrite") };
                 text.line(&format!("target    {}", plan.target), rewritten);
                 let host = plan.host.as_ref().map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
-                text.line(&format!("host      {}", host.as_deref().unwrap_or(&self.request.authority)), self.place("host"));
+                text.line(
+                    &format!("host      {}", host.as_deref().unwrap_or(&self.request.authority)),
+                    self.place("host"),
+                );
                 for (name, value) in &plan.append {
-                    text.line(&format!("          {name}: {}", String::from_utf8_lossy(value.as_bytes())), self.edit_place(name));
+                    text.line(
+                        &format!("          {name}: {}", String::from_utf8_lossy(value.as_bytes())),
+                        self.edit_place(name),
+                    );
                 }
                 text.line(&format!("upstream  {}", plan.upstream.cluster.name()), self.place("upstream"));
                 let timeouts = &plan.timeouts;

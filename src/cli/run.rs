@@ -49,7 +49,8 @@ impl Run {
     fn apply(&self, bootstrap: &mut Bootstrap) -> Result<(), Failure> {
         for (name, address) in &self.listen {
             let names = || bootstrap.listeners.iter().map(|listener| &*listener.name).collect::<Vec<_>>().join(", ");
-            let unknown = Failure::start(format!("--listen {name}={address}: no listener `{name}`; there are: {}", names()));
+            let unknown =
+                Failure::start(format!("--listen {name}={address}: no listener `{name}`; there are: {}", names()));
             let listener = bootstrap.listeners.iter_mut().find(|listener| *listener.name == **name).ok_or(unknown)?;
             listener.address = *address;
         }
@@ -131,7 +132,8 @@ pub(super) async fn asked_to_end() {
 fn development_ca(bootstrap: &Bootstrap) -> Option<String> {
     let tls = bootstrap.listeners.iter().filter_map(|listener| listener.tls.as_ref());
     let certificate = tls.flat_map(|tls| &tls.certificates).map(|files| &files.certificate);
-    let made = certificate.filter(|path| path.file_name().is_some_and(|name| name == DEVELOPMENT_CERTIFICATE)).next()?;
+    let made =
+        certificate.filter(|path| path.file_name().is_some_and(|name| name == DEVELOPMENT_CERTIFICATE)).next()?;
     Some(made.with_file_name(development::AUTHORITY).display().to_string())
 }
 

@@ -65,11 +65,21 @@ pub fn write_answer(
     length: Option<usize>,
     close: bool,
 ) {
-    put(out, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", status.canonical_reason().unwrap_or("").as_bytes(), b"\r\n"]);
+    put(
+        out,
+        &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", status.canonical_reason().unwrap_or("").as_bytes(), b"\r\n"],
+    );
     for (name, value) in fields {
         put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
-    put(out, &[b"date: ", httpdate::fmt_http_date(std::time::UNIX_EPOCH + crate::base::clock::since_epoch()).as_bytes(), b"\r\n"]);
+    put(
+        out,
+        &[
+            b"date: ",
+            httpdate::fmt_http_date(std::time::UNIX_EPOCH + crate::base::clock::since_epoch()).as_bytes(),
+            b"\r\n",
+        ],
+    );
     if let Some(length) = length {
         put(out, &[b"content-length: ", length.to_string().as_bytes(), b"\r\n"]);
     }
@@ -81,7 +91,10 @@ pub fn write_answer(
 
 /// Writes the head of an upstream's answer, framed as the upstream framed it.
 pub fn write_relayed(out: &mut Vec<u8>, status: StatusCode, fields: &[(HeaderName, HeaderValue)], close: bool) {
-    put(out, &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", status.canonical_reason().unwrap_or("").as_bytes(), b"\r\n"]);
+    put(
+        out,
+        &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", status.canonical_reason().unwrap_or("").as_bytes(), b"\r\n"],
+    );
     for (name, value) in fields {
         put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }

@@ -50,7 +50,11 @@ fn framing(fields: &HeaderMap) -> Result<BodyFraming, Invalid> {
     let length = lengths.next();
     if let Some(coding) = fields.get(TRANSFER_ENCODING) {
         let alone = length.is_none() && fields.get_all(TRANSFER_ENCODING).iter().nth(1).is_none();
-        return if alone && coding.as_bytes().eq_ignore_ascii_case(b"chunked") { Ok(BodyFraming::Chunked) } else { Err(Invalid) };
+        return if alone && coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            Ok(BodyFraming::Chunked)
+        } else {
+            Err(Invalid)
+        };
     }
     match length {
         None => Ok(BodyFraming::UntilClose),

@@ -43,7 +43,11 @@ pub async fn serve(worker: Arc<Worker>, mut io: ClientIo, connection: Arc<Connec
             if served > 0 && worker.drain.is_closing() {
                 break;
             }
-            deadline.set(if served == 0 { worker.settings.deadlines.head } else { worker.settings.deadlines.keep_alive });
+            deadline.set(if served == 0 {
+                worker.settings.deadlines.head
+            } else {
+                worker.settings.deadlines.keep_alive
+            });
             deadline.set_rest(if served == 0 { Rest::Fresh } else { Rest::Idle });
             let first = read_first(&mut io, &deadline).await;
             deadline.set_rest(Rest::Busy);
@@ -203,7 +207,8 @@ async fn serve_forwarded(
         let answer = rescue::answer(&reason.into(), Some(&exchange.facts));
         let close_after = !keep_alive || !back.body_done || back.client_closed || expects_continue;
         deadline.set(worker.settings.deadlines.body);
-        let written = send(&mut back.io, &answer, close_after, exchange.facts.method == Method::HEAD.as_str(), deadline).await;
+        let written =
+            send(&mut back.io, &answer, close_after, exchange.facts.method == Method::HEAD.as_str(), deadline).await;
         finish::answered(exchange, &answer, written);
         if written && !close_after {
             return Some((back.io, back.pending));

@@ -3,8 +3,8 @@
 pub mod accept;
 pub mod bind;
 pub mod buffers;
-pub mod development;
 pub mod client_io;
+pub mod development;
 pub mod framing;
 pub mod head;
 pub mod http1;

@@ -60,7 +60,12 @@ pub struct Carried {
 
 impl Refused {
     /// For a head that was never complete.
-    pub fn unread(worker: &Worker, connection: &Arc<ConnectionFacts>, reason: Reason, deadline: &Arc<Deadline>) -> Self {
+    pub fn unread(
+        worker: &Worker,
+        connection: &Arc<ConnectionFacts>,
+        reason: Reason,
+        deadline: &Arc<Deadline>,
+    ) -> Self {
         Self::new(worker, connection, None::<&Http1View<'_, '_>>, reason.into(), deadline)
     }
 
@@ -101,7 +106,13 @@ impl Request {
             Ok(Status::Partial) => return Read::Partial,
             Ok(Status::Complete(head, length)) => (head, length),
             Err(rejection) => {
-                return Read::Refused(Refused::new(worker, connection, None::<&Http1View<'_, '_>>, rejection, deadline));
+                return Read::Refused(Refused::new(
+                    worker,
+                    connection,
+                    None::<&Http1View<'_, '_>>,
+                    rejection,
+                    deadline,
+                ));
             }
         };
         let Ok(method) = Method::from_bytes(head.method.as_bytes()) else {

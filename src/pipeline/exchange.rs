@@ -124,7 +124,18 @@ impl Exchange {
             response_bytes: 0,
             upstream_socket: None,
         });
-        Self { snapshot, connection, facts, metrics, route, plan, deadline, body_pause, prompt: AtomicBool::new(false), progress }
+        Self {
+            snapshot,
+            connection,
+            facts,
+            metrics,
+            route,
+            plan,
+            deadline,
+            body_pause,
+            prompt: AtomicBool::new(false),
+            progress,
+        }
     }
 
     pub fn progress(&self) -> MutexGuard<'_, Progress> {

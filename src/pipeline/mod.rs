@@ -149,12 +149,16 @@ impl<'a> Admitted<'a> {
         request: &V,
         route: &mut Option<usize>,
     ) -> Result<Verdict, Rejection> {
-        let path = self.path.as_ref().map_err(|error| Rejection::with_detail(Reason::PathInvalid, error.to_string()))?;
+        let path =
+            self.path.as_ref().map_err(|error| Rejection::with_detail(Reason::PathInvalid, error.to_string()))?;
         let (index, params) = self.route(snapshot, request, path)?;
         *route = Some(index);
         let action = open_action(snapshot, index)?;
         if path.has_encoded_delimiter() && !action.written.allow_encoded_slash {
-            return Err(Rejection::with_detail(Reason::PathInvalid, "The path contains an encoded slash, backslash or NUL."));
+            return Err(Rejection::with_detail(
+                Reason::PathInvalid,
+                "The path contains an encoded slash, backslash or NUL.",
+            ));
         }
         authenticate(action.written.auth)?;
         if let (BodyLength::Known(length), Some(max)) = (request.body(), action.written.max_body)
@@ -203,9 +207,12 @@ impl<'a> Admitted<'a> {
                 let location = HeaderValue::try_from(location).map_err(|_| Rejection::new(Reason::Internal))?;
                 self.answer(action, *status, vec![(LOCATION, location)], Bytes::new())
             }
-            (_, RouteTarget::Respond { status, content_type, body }) => {
-                self.answer(action, *status, vec![(CONTENT_TYPE, content_type.clone())], Bytes::from_owner(Arc::clone(body)))
-            }
+            (_, RouteTarget::Respond { status, content_type, body }) => self.answer(
+                action,
+                *status,
+                vec![(CONTENT_TYPE, content_type.clone())],
+                Bytes::from_owner(Arc::clone(body)),
+            ),
             _ => return Err(Reason::Internal.into()),
         })
     }
@@ -247,7 +254,9 @@ impl<'a> Admitted<'a> {
                 forwarded::Field::Proto => value.extend_from_slice(self.chain.facts.proto.as_bytes()),
                 forwarded::Field::Host => value.extend_from_slice(self.chain.facts.host.as_bytes()),
             }
-            if let Some(value) = HeaderValue::from_maybe_shared(Bytes::from(value)).ok().filter(|value| !value.is_empty()) {
+            if let Some(value) =
+                HeaderValue::from_maybe_shared(Bytes::from(value)).ok().filter(|value| !value.is_empty())
+            {
                 append.push((name.clone(), value));
             }
         }
@@ -380,7 +389,9 @@ fn prefers_plain<V: RequestView>(request: &V) -> bool {
     for value in request.values(&ACCEPT) {
         for range in value.split(|byte| *byte == b',') {
             let media = range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-            if media.eq_ignore_ascii_case(b"application/problem+json") || media.eq_ignore_ascii_case(b"application/json") {
+            if media.eq_ignore_ascii_case(b"application/problem+json")
+                || media.eq_ignore_ascii_case(b"application/json")
+            {
                 return false;
             }
             plain |= media.eq_ignore_ascii_case(b"text/plain");

@@ -70,16 +70,21 @@ impl Builder {
         CompiledRoute { name, at, matches, action, metrics }
     }
 
-    fn upstream(&self, spec: &Upstream, previous: Option<&Arc<CompiledUpstream>>) -> Result<Arc<CompiledUpstream>, String> {
+    fn upstream(
+        &self,
+        spec: &Upstream,
+        previous: Option<&Arc<CompiledUpstream>>,
+    ) -> Result<Arc<CompiledUpstream>, String> {
         let trust = spec.tls.as_ref().map(Trust::load).transpose()?.map(Arc::new);
         let identity = Identity::of(spec);
         let mut hasher = DefaultHasher::new();
         identity.hash(&mut hasher);
         trust.as_ref().map(|trust| trust.fingerprint()).hash(&mut hasher);
         let pool_key = hasher.finish();
-        let fallback_host = spec.endpoints.first().and_then(|endpoint| {
-            HeaderValue::try_from(format!("{}:{}", endpoint.host, endpoint.port)).ok()
-        });
+        let fallback_host = spec
+            .endpoints
+            .first()
+            .and_then(|endpoint| HeaderValue::try_from(format!("{}:{}", endpoint.host, endpoint.port)).ok());
         if let Some(previous) = previous {
             if previous.pool_key == pool_key {
                 return Ok(Arc::clone(previous));
@@ -112,7 +117,8 @@ fn target(
             Target::Forward { upstream: Arc::clone(running), rewrite }
         }
         RouteTarget::Redirect { location, .. } => {
-            let location = CompiledTemplate::location(location, names).map_err(|error| format!("redirect.location: {error}"))?;
+            let location =
+                CompiledTemplate::location(location, names).map_err(|error| format!("redirect.location: {error}"))?;
             Target::Redirect { location }
         }
         RouteTarget::Respond { .. } => Target::Respond,

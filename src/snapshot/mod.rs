@@ -114,4 +114,3 @@ impl Snapshots {
         self.current.swap(Arc::new(next))
     }
 }
-

@@ -133,7 +133,13 @@ impl Reloader {
         if faulty == 0 {
             tracing::info!(version, routes, "routes are live");
         } else {
-            tracing::error!(version, routes, faulty, "routes are live, faulty ones closed\n{}", next.report.render_text(false));
+            tracing::error!(
+                version,
+                routes,
+                faulty,
+                "routes are live, faulty ones closed\n{}",
+                next.report.render_text(false)
+            );
         }
     }
 

@@ -32,8 +32,12 @@ async fn an_upstream_that_reads_nothing_is_timed_out_too() {
         let _unread = conn;
         std::future::pending().await
     });
-    let gateway =
-        TestGateway::start(&forward_with(upstream.address(), "", "max_body: off, timeouts: { first_byte: 150ms, idle: 150ms }")).await;
+    let gateway = TestGateway::start(&forward_with(
+        upstream.address(),
+        "",
+        "max_body: off, timeouts: { first_byte: 150ms, idle: 150ms }",
+    ))
+    .await;
     let body = "x".repeat(16 << 20);
     let mut client = gateway.client().await;
     let request = format!("POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: {}\r\n\r\n{body}", body.len());

@@ -108,7 +108,8 @@ impl ProxyHttp for Engine {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         let exchange = exchange(ctx)?;
-        let alone = exchange.plan.as_ref().is_some_and(|plan| plan.upstream.cluster.protocol() == UpstreamProtocol::Http1);
+        let alone =
+            exchange.plan.as_ref().is_some_and(|plan| plan.upstream.cluster.protocol() == UpstreamProtocol::Http1);
         {
             let mut progress = exchange.progress();
             progress.reused = reused;

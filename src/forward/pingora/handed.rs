@@ -214,7 +214,8 @@ impl AsyncWrite for Handed {
         }
         this.written.extend_from_slice(bytes);
         // Pingora flushes an answer of known length at its end only; a slow one would look dead until then.
-        if this.begun && this.exchange.prompt.load(Ordering::Relaxed)
+        if this.begun
+            && this.exchange.prompt.load(Ordering::Relaxed)
             && let Poll::Ready(Err(error)) = this.poll_drain(cx)
         {
             return Poll::Ready(Err(error));

@@ -145,7 +145,8 @@ async fn serve_stream(worker: &Worker, connection: Arc<ConnectionFacts>, mut ses
         }
     };
     let is_head = decision.facts.method == Method::HEAD.as_str();
-    let (exchange, verdict) = decision.into_exchange(connection, worker.deadlines.register(), worker.settings.deadlines.body);
+    let (exchange, verdict) =
+        decision.into_exchange(connection, worker.deadlines.register(), worker.settings.deadlines.body);
     match verdict {
         Some(answer) => {
             let mut session = ServerSession::new_http2(session);
