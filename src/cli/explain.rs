@@ -210,7 +210,7 @@ impl Explained {
                 }
             }
             Verdict::Forward(plan) => {
-                text.line(&format!("auth      none"), self.place("auth"));
+                text.line("auth      none", self.place("auth"));
                 let rewritten =
                     if plan.target.split('?').next() == Some(&*facts.path) { None } else { self.place("rewrite") };
                 text.line(&format!("target    {}", plan.target), rewritten);

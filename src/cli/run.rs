@@ -131,9 +131,8 @@ pub(super) async fn asked_to_end() {
 
 fn development_ca(bootstrap: &Bootstrap) -> Option<String> {
     let tls = bootstrap.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    let certificate = tls.flat_map(|tls| &tls.certificates).map(|files| &files.certificate);
-    let made =
-        certificate.filter(|path| path.file_name().is_some_and(|name| name == DEVELOPMENT_CERTIFICATE)).next()?;
+    let mut certificate = tls.flat_map(|tls| &tls.certificates).map(|files| &files.certificate);
+    let made = certificate.find(|path| path.file_name().is_some_and(|name| name == DEVELOPMENT_CERTIFICATE))?;
     Some(made.with_file_name(development::AUTHORITY).display().to_string())
 }
 

@@ -103,12 +103,13 @@ impl Exchange {
         snapshot: Arc<Snapshot>,
         connection: Arc<ConnectionFacts>,
         facts: Facts,
-        metrics: RouteMetrics,
         route: Option<usize>,
         plan: Option<Box<Forward>>,
         deadline: Arc<Deadline>,
         body_pause: Duration,
     ) -> Self {
+        let of_route = route.and_then(|index| snapshot.routes.get(index)).map(|route| &route.metrics);
+        let metrics = of_route.unwrap_or(&snapshot.unrouted).clone();
         let progress = Mutex::new(Progress {
             stage: Stage::Connecting,
             attempts: 0,

@@ -54,15 +54,11 @@ impl Decision {
         body_pause: Duration,
     ) -> (Arc<Exchange>, Option<Answer>) {
         let Self { snapshot, facts, route, verdict } = self;
-        let metrics = match route.and_then(|index| snapshot.routes.get(index)) {
-            Some(route) => route.metrics.clone(),
-            None => snapshot.unrouted.clone(),
-        };
         let (plan, answer) = match verdict {
             Verdict::Forward(plan) => (Some(plan), None),
             Verdict::Answer(answer) => (None, Some(answer)),
         };
-        let exchange = Exchange::new(snapshot, connection, facts, metrics, route, plan, deadline, body_pause);
+        let exchange = Exchange::new(snapshot, connection, facts, route, plan, deadline, body_pause);
         (Arc::new(exchange), answer)
     }
 }

@@ -90,10 +90,10 @@ impl ProxyHttp for Engine {
             address
         };
         match address {
-            Some(address) => self.peers.peer(address, plan, exchange.facts.version).map_err(|error| {
-                exchange.fail(Reason::UpstreamTls);
-                error
-            }),
+            Some(address) => {
+                let peer = self.peers.peer(address, plan, exchange.facts.version);
+                peer.inspect_err(|_| exchange.fail(Reason::UpstreamTls))
+            }
             None => refuse(exchange, Reason::UpstreamUnavailable),
         }
     }
