@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, StatusCode, Version};
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::ResponseHeader;
+use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -66,11 +67,15 @@ impl ProxyHttp for Engine {
         EXCHANGE.try_with(Arc::clone).ok()
     }
 
+    /// None: compression and the like come as policies of ours.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
         let pause = exchange(ctx)?.body_pause;
         let downstream = session.as_downstream_mut();
-        downstream.set_read_timeout(Some(pause));
-        downstream.set_write_timeout(Some(pause));
+        // On HTTP/1.1 the front sees every read and write itself, and its one deadline costs no timer.
+        downstream.set_read_timeout(None);
+        downstream.set_write_timeout(downstream.is_http2().then_some(pause));
         downstream.set_total_drain_timeout(Some(DRAIN));
         Ok(())
     }
@@ -297,15 +302,6 @@ impl ProxyHttp for Engine {
         _context: ProxyWarnLogContext,
     ) -> bool {
         true
-    }
-
-    async fn upstream_request_filter(
-        &self,
-        _session: &mut Session,
-        _request: &mut RequestHeader,
-        _ctx: &mut Self::CTX,
-    ) -> Result<()> {
-        Ok(())
     }
 }
 
