@@ -143,11 +143,11 @@ impl Handed {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.loan.answered.store(true, Ordering::Release);
+            self.exchange.turn(false);
             self.flushed += sent;
         }
         self.flushed = 0;
         self.written.clear();
-        self.exchange.turn(false);
         Poll::Ready(Ok(()))
     }
 }
