@@ -24,6 +24,9 @@ use crate::pipeline::{self, finish};
 /// How long a client may take to close an idle connection after GOAWAY.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// As [`GOODBYE`] when the gateway leaves: what was sent last may still be on its way to a slow client.
+const LAST_WORD: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Streams that Pingora had to refuse before a connection is closed.
 const MALFORMED_STREAMS: usize = 32;
 
@@ -60,6 +63,9 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, connection: Arc<Connection
             () = worker.drain.closing(), if !drained => {
                 streams.graceful_shutdown();
                 drained = true;
+                if active.none() {
+                    deadline.set(LAST_WORD);
+                }
                 continue;
             }
             () = active.changed() => {
@@ -150,8 +156,14 @@ async fn serve_stream(worker: &Worker, connection: Arc<ConnectionFacts>, mut ses
     match verdict {
         Some(answer) => {
             let mut session = ServerSession::new_http2(session);
-            let written = write_answer(&mut session, &answer, is_head).await;
-            finish::answered(&exchange, &answer, written.is_ok());
+            // A client that grants no window would hold the stream, and with it the connection, for ever.
+            exchange.deadline.set(exchange.body_pause);
+            let written = tokio::select! {
+                biased;
+                written = write_answer(&mut session, &answer, is_head) => written.is_ok(),
+                () = exchange.deadline.expired() => false,
+            };
+            finish::answered(&exchange, &answer, written);
             // A body that nobody wants is refused by a reset after the answer (RFC 9113 §8.1).
             if !session.is_body_done() {
                 session.shutdown_with_reason(h2::Reason::NO_ERROR);

@@ -57,6 +57,40 @@ async fn h2c(routes: &str) -> TestGateway {
 }
 
 #[tokio::test]
+async fn an_answer_of_ours_that_is_never_read_ends_with_its_deadline() {
+    let gateway = TestGateway::build()
+        .listener("h2c", "h2c: true")
+        .set("deadlines", "{ body: 150ms, keep_alive: 150ms }")
+        .start(&routes(
+            &NONE,
+            &[r#"{ name: a, match: { path: "/" }, auth: none, respond: { status: 200, body: long } }"#],
+        ))
+        .await;
+    let mut client = gateway.client().await;
+    // No byte of a body may be sent (SETTINGS_INITIAL_WINDOW_SIZE).
+    client.send([preface(&[(4, 0)]), frame(HEADERS, END_STREAM | END_HEADERS, 1, &head())].concat()).await;
+    gateway.logged_reason("CLIENT_CLOSED").await;
+    client.end().await;
+    gateway.metric_reaches("sluice_connections_open", 0.0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_does_not_hold_up_the_end() {
+    let upstream = Upstream::echo();
+    let gateway = TestGateway::build()
+        .listener("h2c", "h2c: true")
+        .set("drain", "{ delay: 0s, timeout: 60s }")
+        .start(&forward_all(upstream.address()))
+        .await;
+    let mut silent = gateway.client().await;
+    silent.send(preface(&[])).await;
+    // The server's own preface; its PING behind GOAWAY will not be answered.
+    silent.exactly(9).await;
+    gateway.terminate();
+    gateway.stopped().await;
+}
+
+#[tokio::test]
 async fn streams_that_are_opened_and_reset_at_once_end_the_connection() {
     let upstream = Upstream::answering(ok(""));
     let gateway = h2c(&forward_all(upstream.address())).await;
