@@ -144,10 +144,11 @@ impl Handed {
             }
             self.loan.answered.store(true, Ordering::Release);
             self.flushed += sent;
+            // Only what was taken counts: this is called again and again while the client takes nothing.
+            self.exchange.turn(false);
         }
         self.flushed = 0;
         self.written.clear();
-        self.exchange.turn(false);
         Poll::Ready(Ok(()))
     }
 }

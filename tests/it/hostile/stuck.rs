@@ -5,6 +5,24 @@ use crate::support::upstream::Refusing;
 use crate::support::{Gate, TestGateway, Upstream, forward_all, forward_with, ok, within};
 
 #[tokio::test]
+async fn a_client_that_does_not_read_is_not_blamed_on_the_upstream() {
+    let upstream = Upstream::scripted(|mut conn| async move {
+        conn.request().await?;
+        conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+        let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+        while conn.send(&chunk).await.is_ok() {}
+        Ok(())
+    });
+    let gateway = TestGateway::build()
+        .set("deadlines", "{ body: 600ms }")
+        .start(&forward_with(upstream.address(), "", "timeouts: { idle: 150ms }"))
+        .await;
+    let mut client = gateway.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
+    gateway.logged_reason("CLIENT_CLOSED").await;
+}
+
+#[tokio::test]
 async fn an_upstream_slower_than_the_clients_pause_is_waited_for() {
     let (arrived, gate) = (Gate::closed(), Gate::closed());
     let gates = (arrived.clone(), gate.clone());
