@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{COOKIE, DATE, HOST};
+use http::header::{CONTENT_LENGTH, COOKIE, DATE, EXPECT, HOST, TE};
 use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -16,6 +16,7 @@ use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::base::tasks;
 use crate::listener::client_io::{ClientIo, ConnectionFacts};
+use crate::listener::head::{IMITATION, imitates_protected, is_hop_by_hop};
 use crate::listener::worker::Worker;
 use crate::pipeline::verdict::{Answer, Forward};
 use crate::pipeline::view::{BodyLength, RequestView};
@@ -194,14 +195,32 @@ fn check_head(view: &Http2View<'_>, worker: &Worker) -> std::result::Result<(), 
     if view.head.headers.len() > limits.fields {
         return Err(Reason::HeadersTooLarge.into());
     }
-    if matches!(view.head.method.as_str(), "CONNECT" | "TRACE") {
+    let method = view.head.method.as_str();
+    if method.eq_ignore_ascii_case("CONNECT") || method.eq_ignore_ascii_case("TRACE") {
         return Err(Reason::MethodUnsupported.into());
+    }
+    let fields = &view.head.headers;
+    if fields.keys().any(|name| imitates_protected(name.as_str())) {
+        return Err(Rejection::with_detail(Reason::RequestMalformed, IMITATION));
+    }
+    // Equal ones too: each would go to the upstream, which may count them.
+    if fields
+        .get_all(CONTENT_LENGTH)
+        .iter()
+        .enumerate()
+        .any(|(nth, length)| nth > 0 || length.as_bytes().contains(&b','))
+    {
+        let detail = "The request has more than one Content-Length.";
+        return Err(Rejection::with_detail(Reason::RequestFraming, detail));
+    }
+    if fields.get_all(EXPECT).iter().any(|expected| !expected.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Reason::ExpectationFailed.into());
     }
     Ok(())
 }
 
 fn declared_length(head: &RequestHeader) -> BodyLength {
-    let length = head.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     length.map_or(BodyLength::Unknown, BodyLength::Known)
 }
 
@@ -221,6 +240,11 @@ fn prepare(head: &mut RequestHeader, plan: &Forward) -> Result<()> {
         .or_err(ErrorType::InternalError, "planned target")?;
     head.set_uri(uri);
     head.remove_header(&HOST);
+    // Over HTTP/2 to HTTP/2 Pingora takes nothing off; `te` can only be `trailers` here.
+    let hop_by_hop = head.headers.keys().filter(|name| **name != TE && is_hop_by_hop(name.as_str()));
+    for name in hop_by_hop.cloned().collect::<Vec<_>>() {
+        head.remove_header(&name);
+    }
     for name in &plan.remove {
         head.remove_header(name.as_ref());
     }

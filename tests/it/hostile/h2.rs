@@ -125,6 +125,72 @@ async fn a_head_that_goes_on_in_continuation_frames_without_end_is_cut_off() {
 }
 
 #[tokio::test]
+async fn a_name_that_some_services_read_as_a_protected_one_is_refused_over_h2_too() {
+    let upstream = Upstream::echo();
+    let gateway = h2c(&forward_all(upstream.address())).await;
+    let mut client = H2Client::connect(gateway.address()).await;
+    for name in ["x_forwarded_for", "content_length", "transfer_encoding", "x_real-ip"] {
+        let mut request = get("/");
+        request.headers_mut().insert(name, "1".parse().unwrap());
+        client.send(request, &[]).await.refused(400, "REQUEST_MALFORMED");
+    }
+    assert_eq!(upstream.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn methods_and_expectations_are_held_to_the_same_rules_over_h2() {
+    let upstream = Upstream::echo();
+    let gateway = h2c(&forward_all(upstream.address())).await;
+    let mut client = H2Client::connect(gateway.address()).await;
+    for method in ["TRACE", "connect", "Trace"] {
+        let request = Request::builder().method(method).uri("http://api.test/").body(()).unwrap();
+        client.send(request, &[]).await.refused(501, "METHOD_UNSUPPORTED");
+    }
+    let mut request = get("/");
+    request.headers_mut().insert("expect", "200-ok".parse().unwrap());
+    client.send(request, &[]).await.refused(417, "EXPECTATION_FAILED");
+}
+
+#[tokio::test]
+async fn credentials_for_a_proxy_end_here_whatever_the_upstream_speaks() {
+    let (old, new) = (Upstream::echo(), H2Upstream::echo(None));
+    let gateway = h2c(&forward_all(old.address())).await;
+    let mut request = get("/");
+    request.headers_mut().insert("proxy-authorization", "Basic c2VjcmV0".parse().unwrap());
+    request.headers_mut().insert("te", "trailers".parse().unwrap());
+    let mut client = H2Client::connect(gateway.address()).await;
+    client.send(request.clone(), &[]).await;
+    assert_eq!(old.requests()[0].head.field("proxy-authorization"), None);
+    gateway.reload_with(&forward_with(new.address(), "protocol: http2", "")).await;
+    client.send(request, &[]).await;
+    let seen = new.requests().swap_remove(0).headers;
+    assert_eq!(
+        (seen.get("proxy-authorization"), seen.get("te").map(|te| te.as_bytes())),
+        (None, Some(&b"trailers"[..]))
+    );
+}
+
+#[tokio::test]
+async fn lengths_that_contradict_each_other_never_reach_an_upstream() {
+    let upstream = Upstream::echo();
+    let gateway = h2c(&forward_all(upstream.address())).await;
+    let mut client = H2Client::connect(gateway.address()).await;
+    for lengths in [&["3", "5"][..], &["5", "3"], &["3, 5"], &["+3"], &["3", ""], &["3", "3"], &["3, 3"]] {
+        let mut request = post("/");
+        for length in lengths {
+            request.headers_mut().append("content-length", length.parse().unwrap());
+        }
+        let (response, mut body) = client.open(request, false).await.unwrap();
+        body.send_data(Bytes::from_static(b"abc"), true).ok();
+        if let Ok(response) = response_of(response).await {
+            assert_eq!(response.status, 400, "{lengths:?}");
+        }
+        client = H2Client::connect(gateway.address()).await;
+    }
+    assert_eq!(upstream.requests().len(), 0);
+}
+
+#[tokio::test]
 async fn a_body_longer_or_shorter_than_announced_is_never_a_whole_one() {
     let upstream = Upstream::echo();
     let gateway = h2c(&forward_all(upstream.address())).await;
