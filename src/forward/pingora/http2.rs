@@ -277,8 +277,10 @@ pub(super) async fn write_answer(session: &mut ServerSession, answer: &Answer, i
         head.append_header(name.clone(), value.clone())?;
     }
     head.insert_header(DATE, httpdate::fmt_http_date(std::time::UNIX_EPOCH + crate::base::clock::since_epoch()))?;
-    head.set_content_length(answer.body.len())?;
-    let body = if is_head { Bytes::new() } else { answer.body.clone() };
+    if !answer.is_bodyless() {
+        head.set_content_length(answer.body.len())?;
+    }
+    let body = if is_head || answer.is_bodyless() { Bytes::new() } else { answer.body.clone() };
     session.write_response_header(Box::new(head)).await?;
     session.write_response_body(body, true).await
 }

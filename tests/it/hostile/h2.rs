@@ -208,6 +208,38 @@ async fn a_body_longer_or_shorter_than_announced_is_never_a_whole_one() {
 }
 
 #[tokio::test]
+async fn answers_of_ours_without_a_body_have_none_over_h2() {
+    let gateway = h2c(&routes(
+        &NONE,
+        &[
+            r#"{ name: none, match: { path: "/none" }, auth: none, respond: { status: 204 } }"#,
+            r#"{ name: some, match: { path: "/some" }, auth: none, respond: { status: 200, body: some } }"#,
+        ],
+    ))
+    .await;
+    let mut client = H2Client::connect(gateway.address()).await;
+    let none = client.get("/none").await;
+    assert_eq!((none.status.as_u16(), none.field("content-length")), (204, None), "RFC 9110 section 8.6");
+    let head = client.send(Request::head("http://api.test/some").body(()).unwrap(), &[]).await;
+    assert_eq!((head.field("content-length"), head.body.len()), (Some("4"), 0));
+    let lines = gateway.access_log(2).await;
+    assert_eq!((&lines[0]["response_bytes"], &lines[1]["response_bytes"]), (&0.into(), &0.into()));
+}
+
+#[tokio::test]
+async fn a_failure_of_the_upstream_is_answered_to_a_head_without_a_body() {
+    let upstream = Upstream::answering_once("HTTP/1.1 nonsense\r\n\r\n");
+    let gateway = h2c(&forward_all(upstream.address())).await;
+    let mut client = H2Client::connect(gateway.address()).await;
+    let response = client.send(Request::head("http://api.test/").body(()).unwrap(), &[]).await;
+    assert_eq!((response.status.as_u16(), response.body.len()), (502, 0));
+    let refused = client.get("/").await;
+    refused.refused(502, "UPSTREAM_PROTOCOL");
+    let lines = gateway.access_log(2).await;
+    assert_eq!((&lines[0]["response_bytes"], &lines[1]["response_bytes"]), (&0.into(), &refused.body.len().into()));
+}
+
+#[tokio::test]
 async fn a_connection_with_a_stream_is_not_idle() {
     let (arrived, gate) = (Gate::closed(), Gate::closed());
     let gates = (arrived.clone(), gate.clone());
