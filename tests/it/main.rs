@@ -15,6 +15,7 @@ mod forwarding;
 mod h2;
 mod h2_upstreams;
 mod heads;
+mod hostile;
 mod paths;
 mod proxy_protocol;
 mod reload;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, StatusCode, Version};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -22,7 +22,7 @@ use crate::base::reason::Reason;
 use crate::config::checked::UpstreamProtocol;
 use crate::listener::worker::Drain;
 use crate::pipeline::exchange::{Exchange, Stage};
-use crate::pipeline::{rescue, respond};
+use crate::pipeline::{finish, rescue, respond};
 use crate::telemetry::metrics::UpstreamConnection as Outcome;
 use crate::transform::headers::FieldList;
 
@@ -282,8 +282,10 @@ impl ProxyHttp for Engine {
         // On HTTP/1.1 the front has the connection back and answers itself.
         if !begun && session.is_http2() && reason != Reason::ClientClosed {
             let answer = rescue::answer(&reason.into(), Some(&exchange.facts));
-            exchange.progress().status = answer.status.as_u16();
-            if let Err(error) = super::http2::write_answer(session.as_downstream_mut(), &answer, false).await {
+            let is_head = exchange.facts.method == Method::HEAD.as_str();
+            let written = super::http2::write_answer(session.as_downstream_mut(), &answer, is_head).await;
+            finish::answered(exchange, &answer, written.is_ok());
+            if let Err(error) = written {
                 tracing::debug!(%error, "the client did not take the answer");
             }
         }

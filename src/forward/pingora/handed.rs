@@ -145,6 +145,8 @@ impl Handed {
             self.loan.answered.store(true, Ordering::Release);
             self.exchange.turn(false);
             self.flushed += sent;
+            // Only what was taken counts: this is called again and again while the client takes nothing.
+            self.exchange.turn(false);
         }
         self.flushed = 0;
         self.written.clear();
