@@ -50,8 +50,8 @@ pub const LOG_LEVEL: &str = "info";
 
 /// Load balancers ask for readiness every few seconds.
 pub const DRAIN_DELAY: Duration = Duration::from_secs(5);
-/// Kubernetes kills after 30 s unless told otherwise.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// With the delay it stays below the 30 s after which Kubernetes kills unless told otherwise.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A healthy service in the same region accepts within milliseconds.
 pub const CONNECT: Duration = Duration::from_secs(1);

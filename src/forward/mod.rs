@@ -1,5 +1,8 @@
 //! Carrying a request to its upstream and the answer back.
 
+/// Connections tried for one request before giving up.
+const ATTEMPTS: u8 = 3;
+
 pub mod head;
 pub mod pingora;
 pub mod response;

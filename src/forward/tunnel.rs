@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::ATTEMPTS;
 use super::response::{self, Ending, ResponseHead};
 use crate::base::clock;
 use crate::base::reason::Reason;
@@ -130,7 +131,7 @@ async fn connect(exchange: &Arc<Exchange>) -> Result<Box<dyn Transport>, Reason>
         });
         exchange.progress().failed.push(address);
         let failed = exchange.progress().failed.clone();
-        if plan.upstream.cluster.pick_excluding(&failed).is_none() {
+        if exchange.progress().attempts >= ATTEMPTS || plan.upstream.cluster.pick_excluding(&failed).is_none() {
             return Err(outcome);
         }
     }

@@ -121,7 +121,7 @@ mod tests {
     fn a_second_listener_of_ours_is_refused_although_both_share_ports() {
         let listeners = bind("first", loopback(0), 2).unwrap();
         let address = listeners[0].local_addr().unwrap();
-        let text = refused("second", address);
+        let text = refused("listeners[second].address", address);
         assert!(text.contains("listeners[second].address") && text.contains(&address.to_string()), "{text}");
         assert!(text.contains("ss -ltnp"), "{text}");
 

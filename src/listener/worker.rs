@@ -1,7 +1,7 @@
 //! What one worker thread works with.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, watch};
 
@@ -48,6 +48,7 @@ pub struct Worker {
 
 /// How the gateway ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 pub enum Phase {
     Serving,
     /// Readiness is red, connections are still accepted.
@@ -61,6 +62,8 @@ pub enum Phase {
 /// The way to the end, and what is still open.
 #[derive(Debug)]
 pub struct Drain {
+    /// Read by every request, so without a lock; the channel wakes those who wait.
+    now: AtomicU8,
     phase: watch::Sender<Phase>,
     connections: AtomicUsize,
     empty: Notify,
@@ -68,7 +71,12 @@ pub struct Drain {
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { phase: watch::Sender::new(Phase::Serving), connections: AtomicUsize::new(0), empty: Notify::new() }
+        Self {
+            now: AtomicU8::new(Phase::Serving as u8),
+            phase: watch::Sender::new(Phase::Serving),
+            connections: AtomicUsize::new(0),
+            empty: Notify::new(),
+        }
     }
 }
 
@@ -79,6 +87,7 @@ impl Drain {
             let later = to > *phase;
             if later {
                 *phase = to;
+                self.now.store(to as u8, Ordering::Release);
             }
             later
         });
@@ -92,12 +101,12 @@ impl Drain {
     /// Clients are told to open their next connection elsewhere.
     #[must_use]
     pub fn is_leaving(&self) -> bool {
-        self.phase() >= Phase::Leaving
+        self.now.load(Ordering::Acquire) >= Phase::Leaving as u8
     }
 
     #[must_use]
     pub fn is_closing(&self) -> bool {
-        self.phase() >= Phase::Closing
+        self.now.load(Ordering::Acquire) >= Phase::Closing as u8
     }
 
     /// Resolves when this phase has come.

@@ -10,7 +10,7 @@ use crate::base::reason::Reason;
 /// What a client chose freely is bytes: it may be anything, and is made safe where it is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// When its first byte arrived, since 1970-01-01 UTC.
+    /// When its head had been read, since 1970-01-01 UTC.
     pub time: Duration,
     pub request_id: &'a str,
     /// 32 hex digits of `traceparent` (W3C Trace Context), when the request belongs to a trace.
@@ -44,9 +44,9 @@ pub struct Record<'a> {
     pub response_bytes: u64,
     /// TCP and TLS to the upstream; `None` over a kept connection.
     pub connect: Option<Duration>,
-    /// From the request sent to the first byte of the upstream's answer.
+    /// From the head read to the first byte of the upstream's answer, connecting included.
     pub first_byte: Option<Duration>,
-    /// From the first byte of the request to the last byte of the answer.
+    /// From the head read to the last byte of the answer.
     pub total: Duration,
     /// The version of the routes that the request was served by.
     pub snapshot: &'a str,

@@ -143,7 +143,6 @@ impl Handed {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.loan.answered.store(true, Ordering::Release);
-            self.exchange.turn(false);
             self.flushed += sent;
             // Only what was taken counts: this is called again and again while the client takes nothing.
             self.exchange.turn(false);

@@ -23,7 +23,7 @@ const fn field(name: &'static str, kind: &'static str, when: &'static str, meani
 
 /// Every field, in the order in which a line has them.
 pub const FIELDS: &[Field] = &[
-    field("time", "string", "", "When the first byte of the request arrived: RFC 3339, UTC, microseconds."),
+    field("time", "string", "", "When the head of the request had been read: RFC 3339, UTC, microseconds."),
     field("request_id", "string", "", "The id that answers and the gateway's own log carry too."),
     field("trace_id", "string", "the request belongs to a trace", "Trace id of W3C Trace Context, 32 hex digits."),
     field("client", "string", "", "Address of the client, after trusted proxies have been believed."),
@@ -47,9 +47,9 @@ pub const FIELDS: &[Field] = &[
         "first_byte_us",
         "number",
         "the upstream answered",
-        "Microseconds from the request sent to the first byte of the upstream's answer.",
+        "Microseconds from the head read to the first byte of the upstream's answer, connecting included.",
     ),
-    field("total_us", "number", "", "Microseconds from the first byte of the request to the last byte of the answer."),
+    field("total_us", "number", "", "Microseconds from the head read to the last byte of the answer."),
     field("snapshot", "string", "", "Version of the routes that served the request."),
     field("user_agent", "string", "the client sent one", "User-Agent field; cut after 512 bytes."),
 ];
