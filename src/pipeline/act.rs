@@ -77,7 +77,7 @@ impl Admitted<'_> {
         request: &V,
     ) -> Forward {
         let HeaderEdits { remove, set, add } = &action.written.request_headers;
-        let mut removed: Vec<Cow<'static, HeaderName>> = vec![Cow::Owned(REQUEST_ID), Cow::Owned(REAL_IP)];
+        let mut removed: Vec<Cow<'static, HeaderName>> = vec![Cow::Owned(REQUEST_ID)];
         let mut append = Vec::with_capacity(8 + set.len() + add.len());
         for field in forwarded::Field::ALL {
             let name = forwarded_name(field);
@@ -95,7 +95,9 @@ impl Admitted<'_> {
                 append.push((name.clone(), value));
             }
         }
-        if let Ok(client) = HeaderValue::try_from(self.chain.facts.client.to_string()) {
+        let told = self.trusted && request.values(&REAL_IP).next().is_some();
+        if let (false, Ok(client)) = (told, HeaderValue::try_from(self.chain.facts.client.to_string())) {
+            removed.push(Cow::Owned(REAL_IP));
             append.push((REAL_IP, client));
         }
         if let Ok(id) = HeaderValue::from_str(self.request_id.as_str()) {
@@ -117,6 +119,7 @@ impl Admitted<'_> {
             target,
             host,
             remove: removed,
+            trusted: self.trusted,
             append,
             upstream: Arc::clone(upstream),
             timeouts: action.written.timeouts.clone(),

@@ -41,6 +41,8 @@ pub struct Forward {
     pub host: Option<HeaderValue>,
     /// Client fields that stay behind, hop-by-hop ones aside.
     pub remove: Vec<Cow<'static, HeaderName>>,
+    /// The peer may make further claims about whom it speaks for, such as `X-Forwarded-Port`.
+    pub trusted: bool,
     pub append: Vec<(HeaderName, HeaderValue)>,
     pub upstream: Arc<CompiledUpstream>,
     pub timeouts: Timeouts,
@@ -52,6 +54,13 @@ impl Forward {
     /// Whether a client field is kept from the upstream (hop-by-hop fields are the carrier's to keep).
     #[must_use]
     pub fn withholds(&self, name: &str) -> bool {
-        self.remove.iter().any(|removed| removed.as_str().eq_ignore_ascii_case(name))
+        let removed = || self.remove.iter().any(|removed| removed.as_str().eq_ignore_ascii_case(name));
+        (!self.trusted && is_claim(name)) || removed()
     }
+}
+
+/// What only a proxy can know of its client, whether or not the gateway knows the field.
+fn is_claim(name: &str) -> bool {
+    const PREFIX: &str = "x-forwarded-";
+    name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }

@@ -241,12 +241,10 @@ fn prepare(head: &mut RequestHeader, plan: &Forward) -> Result<()> {
     head.set_uri(uri);
     head.remove_header(&HOST);
     // Over HTTP/2 to HTTP/2 Pingora takes nothing off; `te` can only be `trailers` here.
-    let hop_by_hop = head.headers.keys().filter(|name| **name != TE && is_hop_by_hop(name.as_str()));
-    for name in hop_by_hop.cloned().collect::<Vec<_>>() {
+    let hop_by_hop = |name: &HeaderName| *name != TE && is_hop_by_hop(name.as_str());
+    let withheld = head.headers.keys().filter(|name| hop_by_hop(name) || plan.withholds(name.as_str()));
+    for name in withheld.cloned().collect::<Vec<_>>() {
         head.remove_header(&name);
-    }
-    for name in &plan.remove {
-        head.remove_header(name.as_ref());
     }
     for (name, value) in &plan.append {
         head.append_header(name.clone(), value.clone())?;

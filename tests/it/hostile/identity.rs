@@ -17,6 +17,17 @@ async fn a_trusted_proxy_may_go_on_saying_what_it_knows() {
 }
 
 #[tokio::test]
+async fn a_stranger_may_not() {
+    let upstream = Upstream::echo();
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let echo = gateway.request(format!("GET / HTTP/1.1\r\nHost: api.test\r\n{CLAIMS}\r\n")).await.echo();
+    for (name, value) in &echo.head.fields {
+        assert!(!value.contains("203.0.113") && !value.contains("evil") && value != "4430", "{name}: {value}");
+    }
+    assert_eq!((echo.field("x-forwarded-ssl"), echo.field("x-forwarded-scheme")), (None, None));
+}
+
+#[tokio::test]
 async fn the_size_of_an_answer_without_a_body_is_logged_as_none() {
     let upstream = Upstream::echo();
     let gateway = TestGateway::start(&forward_all(upstream.address())).await;
