@@ -22,8 +22,9 @@ bench:
 	cargo build --release --locked
 	benches/load/run.py
 
-# Every target for SECONDS each.
-fuzz: setup
+# Every target for a minute.
+fuzz:
+	.ci/setup c++
 	tests/fuzz/run
 
 setup:
