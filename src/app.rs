@@ -22,7 +22,7 @@ use crate::listener::bind::{self, BindError};
 use crate::listener::tls::{Reloaded, TlsError, TlsStore};
 use crate::listener::worker::{Drain, Phase, Settings, Worker};
 use crate::sandbox;
-use crate::snapshot::{Builder, FirstError, Outcome, Reloader};
+use crate::snapshot::{Builder, FirstError, Outcome, Reloader, Snapshot, Source};
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::SystemResolver;
@@ -83,7 +83,8 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
     let access_log = Arc::new(AccessLog::start(&bootstrap.access_log, bootstrap.threads, &metrics)?);
 
     let builder = Builder { metrics: metrics.clone(), resolver: Arc::new(SystemResolver), runtime: runtime.clone() };
-    let reloader = Arc::new(Reloader::start(bootstrap.routes.clone(), bootstrap.reload.strict, builder).await?);
+    let source = Source { path: bootstrap.routes.clone(), built_in: bootstrap.built_in_routes };
+    let reloader = Arc::new(Reloader::start(source, bootstrap.reload.strict, builder).await?);
     let drain = Arc::new(Drain::default());
     let settings = Arc::new(Settings::of(&bootstrap));
 
@@ -159,6 +160,12 @@ impl Running {
     #[must_use]
     pub fn sandbox(&self) -> Option<SocketAddr> {
         self.sandbox
+    }
+
+    /// What serves now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.reloader.snapshots.load()
     }
 
     /// Reads the routes again, as `POST /reload` does.

@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -19,6 +19,16 @@ use crate::listener::accept::Listener;
 use crate::listener::worker::{Drain, Phase};
 use crate::snapshot::{Outcome, Reloader};
 use crate::telemetry::metrics::{self, Metrics};
+
+/// What there is, for whoever asks for anything else.
+const INDEX: &str = "\
+GET  /health   200 as long as the process lives
+GET  /ready    200 while this instance wants traffic, 503 when it drains
+GET  /metrics  Prometheus text
+GET  /status   what runs, what was refused and why, upstreams, certificates
+GET  /routes   every route with what it matches and does
+POST /reload   read the routes again; 200 live, 422 refused
+";
 
 /// What the API shows and drives.
 pub struct Admin {
@@ -33,12 +43,15 @@ pub struct Admin {
 /// Serves until the gateway has stopped.
 pub async fn serve(socket: TcpListener, admin: Arc<Admin>, mut stopped: watch::Receiver<bool>) {
     let routes = Router::new()
+        .route("/", get(|| async { INDEX }))
         .route("/health", get(|| async { "ok\n" }))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .route("/status", get(status))
         .route("/routes", get(routes))
         .route("/reload", post(reload))
+        .fallback(|| async { (StatusCode::NOT_FOUND, INDEX) })
+        .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, INDEX) })
         .with_state(admin);
     let end = async move {
         // The sender going away is an end as well.
@@ -61,12 +74,12 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], admin.metrics.encode()).into_response()
 }
 
-async fn status(State(admin): State<Arc<Admin>>) -> Json<serde_json::Value> {
-    Json(status::status(&admin).await)
+async fn status(State(admin): State<Arc<Admin>>) -> Response {
+    json(&status::status(&admin).await)
 }
 
-async fn routes(State(admin): State<Arc<Admin>>) -> Json<serde_json::Value> {
-    Json(status::routes(&admin.reloader.snapshots.load()))
+async fn routes(State(admin): State<Arc<Admin>>) -> Response {
+    json(&status::routes(&admin.reloader.snapshots.load()))
 }
 
 /// 200 when the file is live (faulty routes are in the answer), 422 when it was refused as a whole.
@@ -76,5 +89,10 @@ async fn reload(State(admin): State<Arc<Admin>>) -> Response {
         Outcome::Unchanged { .. } | Outcome::Published { .. } => StatusCode::OK,
         Outcome::Refused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
     };
-    (code, Json(outcome)).into_response()
+    (code, json(&status::reload(&outcome))).into_response()
+}
+
+/// In lines, because people read it with curl.
+fn json(value: &Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], format!("{value:#}\n")).into_response()
 }

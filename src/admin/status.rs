@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Admin;
 use crate::config::checked::RouteTarget;
 use crate::listener::worker::Phase;
-use crate::snapshot::{CompiledRoute, Snapshot};
+use crate::snapshot::{CompiledRoute, Outcome, Snapshot};
 
 pub(super) async fn status(admin: &Admin) -> Value {
     let snapshot = admin.reloader.snapshots.load();
@@ -25,6 +25,7 @@ pub(super) async fn status(admin: &Admin) -> Value {
             "file": &*snapshot.file,
             "version": snapshot.version,
             "loaded_at": snapshot.loaded_at.as_secs(),
+            "effect": snapshot.effect(),
             "count": snapshot.routes.len(),
             "faulty": faulty,
             "report": snapshot.report.to_json(),
@@ -40,6 +41,13 @@ pub(super) async fn status(admin: &Admin) -> Value {
             })).collect::<Vec<_>>()),
         })).collect::<Vec<_>>(),
     })
+}
+
+/// The answer of `POST /reload`.
+pub(super) fn reload(outcome: &Outcome) -> Value {
+    let mut answer = json!(outcome);
+    answer["effect"] = outcome.effect().into();
+    answer
 }
 
 fn faulty(route: &CompiledRoute) -> Option<Value> {

@@ -1,6 +1,6 @@
 //! Deadlines without a timer each: a table per worker thread, walked ten times a second.
 //!
-//! Setting one is a store. A deadline fires between 0 and [`GRAIN`] late, never early.
+//! Setting one is a store. A deadline fires up to two [`GRAIN`]s late, never early.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -42,17 +42,21 @@ pub struct Deadline {
     at: AtomicU64,
     rest: AtomicU8,
     waker: AtomicWaker,
+    now: Arc<AtomicU64>,
 }
 
 impl Deadline {
-    /// Fires this long from now; replaces what was set.
+    /// Fires this long from now; replaces what was set. Asks no clock.
     pub fn set(&self, from_now: Duration) {
-        self.set_at(clock::now() + from_now);
+        self.set_before(from_now, None);
     }
 
-    /// Fires at this moment; replaces what was set.
-    pub fn set_at(&self, at: Instant) {
-        self.at.store(millis_since_start(at), Ordering::Relaxed);
+    /// As [`Deadline::set`], but at this moment at the latest.
+    pub fn set_before(&self, from_now: Duration, latest: Option<Instant>) {
+        let pause = u64::try_from(from_now.as_millis()).unwrap_or(NEVER / 2);
+        // The table's time may be as old as one grain.
+        let at = self.now.load(Ordering::Relaxed) + pause + GRAIN.as_millis() as u64;
+        self.at.store(latest.map_or(at, |latest| at.min(millis_since_start(latest))), Ordering::Relaxed);
     }
 
     pub fn clear(&self) {
@@ -73,7 +77,7 @@ impl Deadline {
     /// As [`Deadline::expired`], for code that polls several things itself.
     pub fn poll_expired(&self, context: &Context<'_>) -> Poll<()> {
         self.waker.register(context.waker());
-        if self.passed(millis_since_start(clock::now())) { Poll::Ready(()) } else { Poll::Pending }
+        if self.passed() { Poll::Ready(()) } else { Poll::Pending }
     }
 
     /// Says what would be lost if the holder ended now.
@@ -81,21 +85,24 @@ impl Deadline {
         self.rest.store(rest as u8, Ordering::Release);
     }
 
-    fn passed(&self, now: u64) -> bool {
-        self.at.load(Ordering::Acquire) <= now
+    fn passed(&self) -> bool {
+        self.at.load(Ordering::Acquire) <= self.now.load(Ordering::Relaxed)
     }
 }
 
 /// The deadlines of one worker thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Deadlines {
     table: Mutex<Vec<Weak<Deadline>>>,
+    /// Milliseconds since start, as of the last walk.
+    now: Arc<AtomicU64>,
 }
 
 impl Deadlines {
     #[must_use]
     pub fn new() -> Arc<Self> {
-        Arc::default()
+        let now = Arc::new(AtomicU64::new(millis_since_start(clock::now())));
+        Arc::new(Self { table: Mutex::default(), now })
     }
 
     /// A new deadline, not set; it leaves the table when dropped.
@@ -105,17 +112,18 @@ impl Deadlines {
             at: AtomicU64::new(NEVER),
             rest: AtomicU8::new(Rest::Busy as u8),
             waker: AtomicWaker::new(),
+            now: Arc::clone(&self.now),
         });
         self.table.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&deadline));
         deadline
     }
 
-    /// Wakes whoever waits for a deadline that has passed, and forgets the dropped ones.
+    /// Takes the time, wakes whoever waits for a deadline that has passed, and forgets the dropped ones.
     pub fn walk(&self) {
-        let now = millis_since_start(clock::now());
+        self.now.store(millis_since_start(clock::now()), Ordering::Relaxed);
         self.table.lock().unwrap_or_else(PoisonError::into_inner).retain(|entry| {
             let Some(deadline) = entry.upgrade() else { return false };
-            if deadline.passed(now) {
+            if deadline.passed() {
                 deadline.waker.wake();
             }
             true
@@ -155,7 +163,8 @@ mod tests {
         deadline.set(Duration::from_secs(3_600));
         deadlines.walk();
         assert!(deadline.expired().now_or_never().is_none());
-        deadline.set(Duration::ZERO);
+        deadline.set_before(Duration::from_secs(3_600), Some(clock::now()));
+        deadlines.walk();
         assert!(deadline.expired().now_or_never().is_some());
         deadline.clear();
         assert!(deadline.expired().now_or_never().is_none());

@@ -1,22 +1,111 @@
-//! `sluice check`: every mistake of both files at once.
+//! `sluice check`: every mistake of both files at once, and of the files that they name.
 
-use std::io::IsTerminal;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::{Common, FOUND_ERRORS, Failure, Format, print_json};
+use serde_json::json;
+
+use super::explain::offline;
+use super::run::is_to_be_made;
+use super::{Common, FOUND_ERRORS, Failure, Format, colours, print, print_json, read_routes, tell};
+use crate::config::checked::Bootstrap;
+use crate::config::report::{Report, Source};
+use crate::listener::tls::TlsStore;
+use crate::sandbox::Document;
+use crate::snapshot::{CompiledRoute, Snapshot};
 
 pub(super) fn carry_out(common: &Common) -> Result<(), Failure> {
-    let bootstrap = common.bootstrap(FOUND_ERRORS)?;
-    let reading = common.routes()?;
-    if !reading.report.is_ok() {
-        return Err(Failure::Config { report: Box::new(reading.report), code: FOUND_ERRORS });
+    let bootstrap = match common.bootstrap(FOUND_ERRORS) {
+        Ok(bootstrap) => bootstrap,
+        Err(Failure::Config { report, .. }) => return tell_all(common, &Found::without_routes(*report)),
+        Err(failure) => return Err(failure),
+    };
+    let reading = read_routes(&bootstrap)?;
+    let routes = reading.routes.as_ref().map_or(0, |routes| routes.routes.len());
+    let mut problems = problems(&bootstrap);
+    let report = reading.report.clone();
+    // Whatever else is wrong with a route follows from what the report says.
+    if report.is_ok() {
+        let snapshot = offline(reading)?;
+        problems.extend(closed(&snapshot));
     }
-    match common.format {
-        Format::Human => {
-            eprint!("{}", reading.report.render_text(std::io::stderr().is_terminal()));
-            let routes = reading.routes.as_ref().map_or(0, |routes| routes.routes.len());
-            println!("{} and {}: {routes} routes, no errors", bootstrap.file, reading.report.file());
+    let first = Report::new(Source::new(Arc::clone(&bootstrap.file), ""));
+    tell_all(common, &Found { reports: vec![first, report], problems, routes })
+}
+
+struct Found {
+    reports: Vec<Report>,
+    /// What only shows when something is made of the files.
+    problems: Vec<String>,
+    routes: usize,
+}
+
+impl Found {
+    fn without_routes(report: Report) -> Self {
+        Self { reports: vec![report], problems: Vec::new(), routes: 0 }
+    }
+
+    fn is_ok(&self) -> bool {
+        self.problems.is_empty() && self.reports.iter().all(Report::is_ok)
+    }
+}
+
+/// Routes that cannot be made although nothing is wrong with what is written, each fault once.
+fn closed(snapshot: &Snapshot) -> Vec<String> {
+    let mut by_fault: BTreeMap<String, Vec<&CompiledRoute>> = BTreeMap::new();
+    for route in &snapshot.routes {
+        if let Err(faults) = &route.action {
+            by_fault.entry(faults.join("; ")).or_default().push(route);
         }
-        Format::Json => print_json(&reading.report.to_json()),
     }
-    Ok(())
+    let problem = |(fault, routes): (String, Vec<&CompiledRoute>)| {
+        let names: Vec<String> = routes.iter().map(|route| format!("`{}`", route.name)).collect();
+        let at = routes.first().map(|route| format!("{}: ", route.at)).unwrap_or_default();
+        let s = if names.len() == 1 { "" } else { "s" };
+        format!("{at}{fault}; it closes the route{s} {}", names.join(", "))
+    };
+    by_fault.into_iter().map(problem).collect()
+}
+
+/// Files that the bootstrap names and that only `run` reads otherwise.
+fn problems(bootstrap: &Bootstrap) -> Vec<String> {
+    let mut problems = Vec::new();
+    for listener in &bootstrap.listeners {
+        let Some(tls) = &listener.tls else { continue };
+        let mut there = tls.clone();
+        there.certificates.retain(|files| !is_to_be_made(files));
+        if !there.certificates.is_empty() {
+            problems.extend(TlsStore::open(&there, &listener.name).err().map(|error| error.to_string()));
+        }
+    }
+    if let Some(path) = bootstrap.sandbox.as_ref().and_then(|sandbox| sandbox.openapi.as_ref()) {
+        problems.extend(Document::load(path).err().map(|error| format!("sandbox.openapi: {error}")));
+    }
+    problems
+}
+
+fn tell_all(common: &Common, found: &Found) -> Result<(), Failure> {
+    match common.format {
+        Format::Json => print_json(&json!({
+            "ok": found.is_ok(),
+            "routes": found.routes,
+            "files": found.reports.iter().map(Report::to_json).collect::<Vec<_>>(),
+            "problems": found.problems,
+        }))?,
+        Format::Human => {
+            for report in found.reports.iter().filter(|report| report.diagnostics().next().is_some()) {
+                tell(&report.render_text(colours()));
+            }
+            for problem in &found.problems {
+                tell(&format!("error: {problem}\n"));
+            }
+            if let [report] = found.reports.as_slice() {
+                tell(&format!("note: the routes were not checked, because {} says where they are\n", report.file()));
+            } else if found.is_ok() {
+                let files: Vec<&str> = found.reports.iter().map(|report| &**report.file()).collect();
+                print(&format!("{}: no errors, {} routes\n", files.join(" and "), found.routes))?;
+            }
+        }
+    }
+    if found.is_ok() { Ok(()) } else { Err(Failure::Told { code: FOUND_ERRORS }) }
 }

@@ -7,12 +7,14 @@ mod run;
 mod sandbox;
 mod schema;
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind as UsageError;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::config::checked::Bootstrap;
 use crate::config::report::Report;
@@ -40,14 +42,14 @@ struct Cli {
 
 #[derive(Args, Clone)]
 struct Common {
-    /// Bootstrap file [default: config/gateway.yaml if present, else built in]
+    /// Bootstrap file [default: config/gateway.yaml; built in if it is not there]
     #[arg(long, global = true, env = "SLUICE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Routes file, instead of the one that the bootstrap file names
     #[arg(long, global = true, env = "SLUICE_ROUTES", value_name = "FILE")]
     routes: Option<PathBuf>,
     /// How results are printed
-    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    #[arg(long, global = true, env = "SLUICE_FORMAT", value_enum, default_value_t = Format::Human)]
     format: Format,
 }
 
@@ -76,7 +78,9 @@ enum Command {
 /// Reads the command line and carries it out.
 #[must_use]
 pub fn main() -> ExitCode {
-    let Cli { command, common, run } = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let cli = refuse_stray(&matches).and_then(|()| Cli::from_arg_matches(&matches));
+    let Cli { command, common, run } = cli.unwrap_or_else(|error| error.format(&mut Cli::command()).exit());
     let done = match command {
         None => run.carry_out(&common),
         Some(Command::Run(run)) => run.carry_out(&common),
@@ -92,12 +96,27 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// An option of `run` before another command would have no effect.
+fn refuse_stray(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some(command) = matches.subcommand_name() else { return Ok(()) };
+    for option in ["listen", "admin", "sandbox", "threads"] {
+        if matches.value_source(option) == Some(ValueSource::CommandLine) {
+            let message =
+                format!("`--{option}` belongs to `run`; write it behind that command, not before `{command}`");
+            return Err(clap::Error::raw(UsageError::ArgumentConflict, message));
+        }
+    }
+    Ok(())
+}
+
 /// How a command ends badly.
 enum Failure {
     /// Configuration that has errors; the report says which.
     Config { report: Box<Report>, code: u8 },
     /// Anything else, in one message.
     Message { message: String, code: u8 },
+    /// The result that was printed says it.
+    Told { code: u8 },
 }
 
 impl Failure {
@@ -110,31 +129,25 @@ impl Failure {
     }
 
     fn report(self, format: Format) -> ExitCode {
-        let code = match self {
-            Self::Config { report, code } => {
-                match format {
-                    Format::Human => eprint!("{}", report.render_text(std::io::stderr().is_terminal())),
-                    Format::Json => print_json(&report.to_json()),
-                }
-                code
-            }
+        let (json, text, code) = match self {
+            Self::Config { report, code } => (report.to_json(), report.render_text(colours()), code),
             Self::Message { message, code } => {
-                match format {
-                    Format::Human => eprintln!("error: {message}"),
-                    Format::Json => print_json(&serde_json::json!({ "error": message })),
-                }
-                code
+                (serde_json::json!({ "error": message }), format!("error: {message}\n"), code)
             }
+            Self::Told { code } => return ExitCode::from(code),
         };
+        match format {
+            Format::Human => tell(&text),
+            // What is wrong is said already; that it cannot be said to stdout is not worth more words.
+            Format::Json => drop(print_json(&json)),
+        }
         ExitCode::from(code)
     }
 }
 
 impl Common {
     fn bootstrap(&self, code: u8) -> Result<Bootstrap, Failure> {
-        let usual = Path::new(USUAL_BOOTSTRAP);
-        let file = self.config.as_deref().or_else(|| usual.exists().then_some(usual));
-        let mut bootstrap = match file {
+        let mut bootstrap = match self.bootstrap_file() {
             Some(file) => {
                 config::load_bootstrap(file).map_err(|report| Failure::Config { report: Box::new(report), code })?
             }
@@ -142,21 +155,51 @@ impl Common {
         };
         if let Some(routes) = &self.routes {
             bootstrap.routes.clone_from(routes);
+            bootstrap.built_in_routes = false;
         }
         Ok(bootstrap)
     }
 
-    /// The routes file, read and checked.
-    fn routes(&self) -> Result<RoutesReading, Failure> {
-        let path = self.bootstrap(FOUND_ERRORS)?.routes;
-        let bytes = std::fs::read(&path)
-            .map_err(|error| Failure::found(format!("routes: cannot read {}: {error}", path.display())))?;
-        Ok(config::read_routes(&String::from_utf8_lossy(&bytes), &path.display().to_string()))
+    /// `None` is the one that is built in.
+    fn bootstrap_file(&self) -> Option<&Path> {
+        let usual = Path::new(USUAL_BOOTSTRAP);
+        self.config.as_deref().or_else(|| usual.exists().then_some(usual))
     }
 }
 
-fn print_json(value: &serde_json::Value) {
-    println!("{value:#}");
+/// The routes file of a bootstrap, read and checked; the built-in routes where `run` would serve those.
+fn read_routes(bootstrap: &Bootstrap) -> Result<RoutesReading, Failure> {
+    let path = &bootstrap.routes;
+    match std::fs::read(path).and_then(config::decode) {
+        Ok(text) => Ok(config::read_routes(&text, &path.display().to_string())),
+        Err(error) if bootstrap.built_in_routes && error.kind() == ErrorKind::NotFound => {
+            Ok(config::read_routes(config::DEFAULT_ROUTES, config::DEFAULT_ROUTES_FILE))
+        }
+        Err(error) => Err(Failure::found(format!("routes: cannot read {}: {error}", path.display()))),
+    }
+}
+
+/// Writes a result to stdout. A reader that has seen enough, such as `head`, is no error.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::found(format!("stdout: {error}"))),
+        _ => Ok(()),
+    }
+}
+
+fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n"))
+}
+
+/// Writes a message to stderr; if nobody can read it, there is nowhere left to say so.
+fn tell(text: &str) {
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}
+
+/// Whether messages may have colours: on a terminal, unless its user asks for none (no-color.org).
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// `NAME=ADDRESS` of a flag.

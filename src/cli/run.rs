@@ -1,15 +1,19 @@
 //! `sluice run`: the gateway, from its first socket to its last log line.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{CANNOT_START, Common, Failure, Format, named_address, print_json};
-use crate::app::{self, Running};
-use crate::config::checked::{Bootstrap, Sandbox};
+use super::{CANNOT_START, Common, Failure, Format, named_address, print, tell};
+use crate::app::{self, Running, StartError};
+use crate::base::host_pattern::HostPattern;
+use crate::config::checked::{Bootstrap, CertificateFiles, Listener, Sandbox};
+use crate::config::{DEFAULT_ROUTES_FILE, checked};
 use crate::listener::development;
+use crate::route::Segment;
+use crate::snapshot::{CompiledRoute, FirstError, Snapshot};
 use crate::telemetry::log;
 
 /// The file name that marks the certificate which the gateway makes itself.
@@ -43,7 +47,8 @@ impl Run {
             .enable_all()
             .build()
             .map_err(Failure::start)?;
-        runtime.block_on(serve(bootstrap, common.format))
+        let built_in = common.bootstrap_file().is_none();
+        runtime.block_on(serve(bootstrap, built_in, common.format))
     }
 
     fn apply(&self, bootstrap: &mut Bootstrap) -> Result<(), Failure> {
@@ -70,26 +75,53 @@ impl Run {
 
 /// Makes what is configured under the name of the development certificate and is not there.
 fn make_development_certificates(bootstrap: &Bootstrap) -> Result<(), Failure> {
-    let tls = bootstrap.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    for files in tls.flat_map(|tls| &tls.certificates) {
-        if files.certificate.file_name().is_some_and(|name| name == DEVELOPMENT_CERTIFICATE) {
-            let folder = files.certificate.parent().unwrap_or(Path::new("."));
-            development::ensure(folder, &files.certificate, &files.key).map_err(Failure::start)?;
+    for files in certificates(&bootstrap.listeners).filter(|files| is_development(files)) {
+        let folder = files.certificate.parent().unwrap_or(Path::new("."));
+        let outcome = development::ensure(folder, &files.certificate, &files.key).map_err(Failure::start)?;
+        let certificate = files.certificate.display();
+        match outcome {
+            development::Outcome::Found => {}
+            development::Outcome::Made => tracing::info!(%certificate, "development certificate made"),
+            development::Outcome::Renewed => tracing::info!(%certificate, "development certificate renewed"),
         }
     }
     Ok(())
 }
 
-async fn serve(bootstrap: Bootstrap, format: Format) -> Result<(), Failure> {
+fn certificates(listeners: &[Listener]) -> impl Iterator<Item = &CertificateFiles> {
+    listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificates)
+}
+
+fn is_development(files: &CertificateFiles) -> bool {
+    files.certificate.file_name().is_some_and(|name| name == DEVELOPMENT_CERTIFICATE)
+}
+
+/// Whether `run` would make this certificate.
+pub(super) fn is_to_be_made(files: &CertificateFiles) -> bool {
+    is_development(files) && !files.certificate.exists() && !files.key.exists()
+}
+
+async fn serve(bootstrap: Bootstrap, built_in: bool, format: Format) -> Result<(), Failure> {
     // Before anything is served, so that no signal is missed.
     let mut signals = Signals::new().map_err(Failure::start)?;
-    let ca = development_ca(&bootstrap);
-    let tls: Vec<bool> = bootstrap.listeners.iter().map(|listener| listener.tls.is_some()).collect();
-    let running = app::start(bootstrap).await.map_err(Failure::start)?;
-    announce(&running, &tls, ca.as_deref(), format);
+    let (file, listeners) = (bootstrap.file.to_string(), bootstrap.listeners.clone());
+    let running = app::start(bootstrap).await.map_err(|error| match error {
+        StartError::Routes(FirstError::Refused(report)) => {
+            Failure::Config { report: Box::new(report), code: CANNOT_START }
+        }
+        error => Failure::start(error),
+    })?;
+    let announced = Announced { running: &running, snapshot: &running.snapshot(), file, built_in, listeners };
+    match format {
+        Format::Human => tell(&announced.to_text()),
+        Format::Json => print(&format!("{}\n", announced.to_json()))?,
+    }
     loop {
         tokio::select! {
-            () = running.stopped() => return Ok(()),
+            () = running.stopped() => {
+                tracing::info!("stopped");
+                return Ok(());
+            }
             Some(()) = signals.terminate.recv() => running.terminate(),
             Some(()) = signals.interrupt.recv() => running.interrupt(),
             Some(()) = signals.hangup.recv() => {
@@ -129,43 +161,124 @@ pub(super) async fn asked_to_end() {
     }
 }
 
-fn development_ca(bootstrap: &Bootstrap) -> Option<String> {
-    let tls = bootstrap.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-    let mut certificate = tls.flat_map(|tls| &tls.certificates).map(|files| &files.certificate);
-    let made = certificate.find(|path| path.file_name().is_some_and(|name| name == DEVELOPMENT_CERTIFICATE))?;
-    Some(made.with_file_name(development::AUTHORITY).display().to_string())
+/// What a gateway that has started says about itself.
+struct Announced<'a> {
+    running: &'a Running,
+    snapshot: &'a Snapshot,
+    /// The bootstrap file.
+    file: String,
+    /// It is not there, and the one that this program carries holds.
+    built_in: bool,
+    listeners: Vec<checked::Listener>,
 }
 
-/// Where it listens, and lines to try; on stderr, because stdout is for the access log.
-fn announce(running: &Running, tls: &[bool], ca: Option<&str>, format: Format) {
-    if format == Format::Json {
-        let listeners: serde_json::Map<String, serde_json::Value> =
-            running.listeners().iter().map(|(name, address)| (name.to_string(), address.to_string().into())).collect();
-        return print_json(&serde_json::json!({
+impl Announced<'_> {
+    fn to_json(&self) -> serde_json::Value {
+        let listeners: serde_json::Map<String, serde_json::Value> = self
+            .running
+            .listeners()
+            .iter()
+            .map(|(name, address)| (name.to_string(), address.to_string().into()))
+            .collect();
+        serde_json::json!({
+            "config": { "file": self.file, "built_in": self.built_in },
+            "routes": {
+                "file": &*self.snapshot.file,
+                "built_in": self.has_built_in_routes(),
+                "version": self.snapshot.version,
+                "count": self.snapshot.routes.len(),
+            },
             "listeners": listeners,
-            "admin": running.admin().map(|address| address.to_string()),
-            "sandbox": running.sandbox().map(|address| address.to_string()),
-        }));
+            "admin": self.running.admin().map(|address| address.to_string()),
+            "sandbox": self.running.sandbox().map(|address| address.to_string()),
+            "ca": self.authority(),
+        })
     }
-    let mut lines = vec!["sluice listens".to_owned()];
-    let mut tries = Vec::new();
-    for ((name, address), tls) in running.listeners().iter().zip(tls) {
-        let scheme = if *tls { "https" } else { "http" };
-        lines.push(format!("  {name:8} {scheme}://{address}"));
-        let trust = match ca {
-            Some(ca) if *tls => format!("--cacert {ca} "),
-            _ => String::new(),
+
+    /// Where it listens, and lines to try; for stderr, because stdout is for the access log.
+    fn to_text(&self) -> String {
+        let built_in = |is: bool| if is { " (built in; there is no such file here)" } else { "" };
+        let routes = match self.has_built_in_routes() {
+            true => "routes.yaml",
+            false => &*self.snapshot.file,
         };
-        tries.push(format!("  curl -i {trust}{scheme}://{address}/api/orders"));
+        let mut text = format!("sluice {}\n", env!("CARGO_PKG_VERSION"));
+        let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:8} {value}\n"));
+        line("config", &format!("{}{}", self.file, built_in(self.built_in)));
+        let count = self.snapshot.routes.len();
+        line("routes", &format!("{routes}, {count} routes{}", built_in(self.has_built_in_routes())));
+        let path = path_to_try(self.snapshot);
+        let mut tries = Vec::new();
+        for ((name, address), listener) in self.running.listeners().iter().zip(&self.listeners) {
+            let scheme = if listener.tls.is_some() { "https" } else { "http" };
+            line(name, &format!("{scheme}://{address}"));
+            let trust = self.authority().filter(|_| listener.tls.as_ref().is_some_and(serves_development));
+            let trust = trust.map(|ca| format!("--cacert {} ", quoted(&ca))).unwrap_or_default();
+            // Only a load balancer gets past the PROXY protocol.
+            if listener.proxy_protocol.is_none() {
+                tries.push(format!("curl -i {trust}{scheme}://{}{path}", reachable(*address)));
+            }
+        }
+        if let Some(address) = self.running.admin() {
+            line("admin", &format!("http://{address}"));
+            tries.push(format!("curl -s http://{}/status", reachable(address)));
+        }
+        if let Some(address) = self.running.sandbox() {
+            line("sandbox", &format!("http://{address}"));
+        }
+        text.push_str("try\n");
+        tries.iter().for_each(|line| text.push_str(&format!("  {line}\n")));
+        text
     }
-    if let Some(address) = running.admin() {
-        lines.push(format!("  {:8} http://{address}", "admin"));
-        tries.push(format!("  curl -s http://{address}/status"));
+
+    fn has_built_in_routes(&self) -> bool {
+        *self.snapshot.file == *DEFAULT_ROUTES_FILE
     }
-    if let Some(address) = running.sandbox() {
-        lines.push(format!("  {:8} http://{address}", "sandbox"));
+
+    /// What clients have to trust to try a listener with the development certificate.
+    fn authority(&self) -> Option<String> {
+        let made = certificates(&self.listeners).find(|files| is_development(files))?;
+        Some(made.certificate.with_file_name(development::AUTHORITY).display().to_string())
     }
-    lines.push("try".to_owned());
-    lines.append(&mut tries);
-    eprintln!("{}", lines.join("\n"));
+}
+
+/// Whether clients that name no host get the development certificate.
+fn serves_development(tls: &checked::ListenerTls) -> bool {
+    tls.certificates.first().is_some_and(is_development)
+}
+
+/// A path that a GET of any host can ask for: of a route that forwards, if there is one.
+fn path_to_try(snapshot: &Snapshot) -> String {
+    let simple = |route: &&CompiledRoute| {
+        let matches = &route.matches;
+        matches.hosts.contains(&HostPattern::Any)
+            && (matches.methods.is_empty() || matches.methods.contains(&http::Method::GET))
+            && matches.headers.is_empty()
+            && matches.query.is_empty()
+            && matches.path.segments.iter().all(|segment| matches!(segment, Segment::Literal(_)))
+    };
+    let mut simple = snapshot.routes.iter().filter(simple);
+    let first = simple.next();
+    let forwards = |route: &&CompiledRoute| {
+        let target = route.action.as_ref().map(|action| &action.written.target);
+        matches!(target, Ok(checked::RouteTarget::Forward { .. }))
+    };
+    let chosen = first.filter(forwards).or_else(|| simple.find(forwards)).or(first);
+    chosen.map_or_else(|| "/".to_owned(), |route| route.matches.path.to_string())
+}
+
+/// The address for a client on this machine.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+/// For a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:=@%".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

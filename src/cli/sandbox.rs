@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
-use super::{Common, Failure, Format, print_json};
+use super::{Common, Failure, Format, print};
 use crate::sandbox::{self, Document};
 
 #[derive(Args)]
@@ -33,8 +33,8 @@ impl Sandbox {
                 .map_err(|error| Failure::start(format!("sandbox: cannot listen on {}: {error}", self.address)))?;
             let address = socket.local_addr().map_err(Failure::start)?;
             match common.format {
-                Format::Human => println!("sandbox listens on http://{address}"),
-                Format::Json => print_json(&serde_json::json!({ "sandbox": address.to_string() })),
+                Format::Human => print(&format!("sandbox listens on http://{address}\n"))?,
+                Format::Json => print(&format!("{}\n", serde_json::json!({ "sandbox": address.to_string() })))?,
             }
             sandbox::serve(socket, document, super::run::asked_to_end()).await.map_err(Failure::start)
         })

@@ -23,7 +23,6 @@ impl Schema {
         print_json(&match self.file {
             File::Gateway => config::schema::gateway(),
             File::Routes => config::schema::routes(),
-        });
-        Ok(())
+        })
     }
 }

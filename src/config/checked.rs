@@ -24,6 +24,8 @@ pub struct Bootstrap {
     pub admin: Option<SocketAddr>,
     /// `routes.yaml`, resolved against the folder of the bootstrap file.
     pub routes: PathBuf,
+    /// Serve the routes that this program carries for as long as `routes` is not there: with the embedded bootstrap only.
+    pub built_in_routes: bool,
     pub reload: Reload,
     pub limits: Limits,
     pub deadlines: Deadlines,

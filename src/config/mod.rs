@@ -31,21 +31,38 @@ pub const DEFAULT_BOOTSTRAP: &str = include_str!("../../config/gateway.yaml");
 /// Its name in messages.
 pub const DEFAULT_BOOTSTRAP_FILE: &str = "config/gateway.yaml";
 
+/// The routes that serve when no file is named and none is there.
+pub const DEFAULT_ROUTES: &str = include_str!("../../routes.yaml");
+/// Their name in messages.
+pub const DEFAULT_ROUTES_FILE: &str = "<built-in>/routes.yaml";
+
 /// Reads and checks a bootstrap file. Paths in it are resolved against the folder it lies in.
 ///
 /// # Errors
 /// The report with every mistake; one about the file itself when it cannot be read.
 pub fn load_bootstrap(path: &Path) -> Result<Bootstrap, Report> {
     let file = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| Report::unreadable(&file, &error))?;
+    let text = std::fs::read(path).and_then(decode).map_err(|error| Report::unreadable(&file, &error))?;
     read_bootstrap(&text, &file)
+}
+
+/// The text of a configuration file.
+///
+/// # Errors
+/// When it is not UTF-8, which is never replaced or skipped: a name with a letter lost would be another name.
+pub fn decode(bytes: Vec<u8>) -> std::io::Result<String> {
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        std::io::Error::new(std::io::ErrorKind::InvalidData, format!("line {line} is not UTF-8"))
+    })
 }
 
 /// The bootstrap that this program carries, with paths resolved as if it lay in `config/` of the current directory.
 #[must_use]
 pub fn default_bootstrap() -> Bootstrap {
     match read_bootstrap(DEFAULT_BOOTSTRAP, DEFAULT_BOOTSTRAP_FILE) {
-        Ok(bootstrap) => bootstrap,
+        Ok(bootstrap) => Bootstrap { built_in_routes: true, ..bootstrap },
         #[expect(clippy::panic, reason = "a test reads the same text")]
         Err(report) => panic!("the embedded bootstrap has mistakes:\n{report}"),
     }

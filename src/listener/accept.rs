@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::buffers;
 use super::client_io::{ClientIo, ConnectionFacts, TlsFacts};
 use super::http1;
 use super::proxy_protocol::{self, LONGEST, Parsed};
@@ -206,15 +207,17 @@ async fn proxied_client(stream: &mut TcpStream, peer: SocketAddr, trusted: &[IpN
 /// Closes after an answer that the client may still be sending against: a reset would take the answer from it.
 pub async fn linger(mut io: ClientIo) {
     const REST: usize = 256 * 1024;
-    let mut piece = [0_u8; 4096];
+    let mut piece = buffers::take();
     let mut read = 0;
     if io.shutdown().await.is_err() {
         return;
     }
     while read < REST {
-        match io.read(&mut piece).await {
+        piece.clear();
+        match io.read_buf(&mut piece).await {
             Ok(length) if length > 0 => read += length,
-            _ => return,
+            _ => break,
         }
     }
+    buffers::give(piece);
 }

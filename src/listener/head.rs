@@ -16,7 +16,7 @@ use crate::base::rejection::Rejection;
 use crate::config::checked::Limits;
 
 pub use super::framing::Framing;
-pub use fields::is_hop_by_hop;
+pub use fields::{IMITATION, imitates_protected, is_hop_by_hop};
 pub use target::Target;
 
 /// How far the reading of a head has come.

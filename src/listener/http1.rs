@@ -230,7 +230,7 @@ async fn serve_forwarded(
 
 /// Writes a whole answer; `false` when the client did not take it.
 async fn send(io: &mut ClientIo, answer: &Answer, close: bool, is_head: bool, deadline: &Deadline) -> bool {
-    let bodyless = answer.status == http::StatusCode::NO_CONTENT || answer.status == http::StatusCode::NOT_MODIFIED;
+    let bodyless = answer.is_bodyless();
     let mut out = buffers::take();
     write_answer(&mut out, answer.status, &answer.fields, (!bodyless).then_some(answer.body.len()), close);
     if !is_head && !bodyless {

@@ -22,7 +22,7 @@ use crate::pipeline::view::{BodyLength, RequestView};
 use crate::pipeline::{self, Decision};
 
 /// Fields that fit on the stack; the configured limit may be lower, never higher.
-const MOST_FIELDS: usize = 256;
+pub const MOST_FIELDS: usize = 256;
 
 /// What the bytes so far amount to.
 pub enum Read {
@@ -166,9 +166,9 @@ fn is_websocket(head: &Head<'_, '_>, verdict: &Verdict) -> bool {
 }
 
 /// The pipeline's view of a head that came over HTTP/1.
-struct Http1View<'a, 'b> {
-    head: &'a Head<'b, 'a>,
-    method: Method,
+pub struct Http1View<'a, 'b> {
+    pub head: &'a Head<'b, 'a>,
+    pub method: Method,
 }
 
 impl<'a, 'b> RequestView for Http1View<'a, 'b> {

@@ -53,8 +53,10 @@ pub enum Stage {
     Sending,
     /// Waiting for the first byte of the answer.
     Waiting,
-    /// Relaying the answer.
+    /// Relaying the answer: it is the upstream's turn.
     Relaying,
+    /// Relaying the answer to a client that does not take it.
+    Delivering,
     /// Answered in full while the client is still sending.
     Answered,
     /// Upgraded: bytes both ways for as long as there are some.
@@ -165,32 +167,30 @@ impl Exchange {
         self.touch_in(stage);
     }
 
-    /// Whose turn it is while a body is being sent; without meaning in other stages.
+    /// Whose turn it is while a body or an answer is being relayed; without meaning in other stages.
     pub fn turn(&self, to_client: bool) {
         let stage = self.progress().stage;
         match (stage, to_client) {
             (Stage::Sending, true) => self.enter(Stage::Receiving),
             (Stage::Receiving, false) => self.enter(Stage::Sending),
+            (Stage::Relaying, true) => self.enter(Stage::Delivering),
+            (Stage::Delivering, false) => self.enter(Stage::Relaying),
             _ => {}
         }
     }
 
     fn touch_in(&self, stage: Stage) {
         let Some(timeouts) = self.timeouts() else { return };
-        let now = clock::now();
         let pause = match stage {
             // The connector ends first; this is the net below it, for every attempt anew.
             Stage::Connecting => timeouts.connect * 2 + Duration::from_secs(1),
             Stage::Waiting => timeouts.first_byte,
-            Stage::Receiving => self.body_pause,
+            Stage::Receiving | Stage::Delivering => self.body_pause,
             Stage::Sending | Stage::Relaying | Stage::Tunnelling => timeouts.idle,
             Stage::Answered => LAST_FLUSH,
         };
-        let mut at = now + pause;
-        if let Some(total) = timeouts.total.filter(|_| stage != Stage::Tunnelling) {
-            at = at.min(self.facts.started + total);
-        }
-        self.deadline.set_at(at);
+        let total = timeouts.total.filter(|_| stage != Stage::Tunnelling);
+        self.deadline.set_before(pause, total.map(|total| self.facts.started + total));
     }
 
     /// What it means that the deadline passed now; nothing when the answer was complete.
@@ -209,6 +209,7 @@ impl Exchange {
             Stage::Connecting => Reason::UpstreamConnectTimeout,
             Stage::Waiting => Reason::UpstreamTimeout,
             Stage::Receiving => Reason::BodyTimeout,
+            Stage::Delivering => Reason::ClientClosed,
             Stage::Sending | Stage::Relaying | Stage::Tunnelling => Reason::UpstreamIdle,
             Stage::Answered => return None,
         })

@@ -1,6 +1,6 @@
 //! The end of every request, good or bad: one record for the access log and the metrics.
 
-use http::Version;
+use http::{Method, Version};
 
 use super::exchange::Exchange;
 use super::verdict::Answer;
@@ -17,7 +17,8 @@ pub fn answered(exchange: &Exchange, answer: &Answer, taken: bool) {
         progress.reason.get_or_insert(reason);
     }
     if taken {
-        progress.response_bytes = answer.body.len() as u64;
+        let bodyless = answer.is_bodyless() || exchange.facts.method == Method::HEAD.as_str();
+        progress.response_bytes = if bodyless { 0 } else { answer.body.len() as u64 };
     } else {
         progress.reason.get_or_insert(Reason::ClientClosed);
     }

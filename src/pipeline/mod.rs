@@ -1,5 +1,7 @@
 //! The phases of a request in their one order, on a small view of it, whatever carried it.
 
+mod act;
+mod admit;
 pub mod exchange;
 pub mod finish;
 pub mod rescue;
@@ -7,34 +9,24 @@ pub mod respond;
 pub mod verdict;
 pub mod view;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, LOCATION, USER_AGENT, VIA};
+use http::header::ALLOW;
 use http::{HeaderName, HeaderValue, Version};
 
+use self::admit::{Admitted, unread};
 use self::exchange::{Exchange, Facts};
-use self::rescue::REQUEST_ID;
-use self::verdict::{Answer, Forward, Verdict};
+use self::verdict::{Answer, Verdict};
 use self::view::{BodyLength, RequestView};
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
-use crate::base::{clock, host_pattern};
-use crate::config::checked::{Auth, HeaderEdits, HostRewrite, RouteTarget};
+use crate::config::checked::Auth;
 use crate::listener::client_io::ConnectionFacts;
 use crate::listener::worker::Settings;
 use crate::route::{self, Field, Found, Lookup, NormalPath, Params, RouteMatch};
-use crate::snapshot::{CompiledAction, CompiledUpstream, Snapshot, Target};
-use crate::transform::forwarded::{self, Chain};
-use crate::transform::headers;
-use crate::transform::request_id::RequestId;
-use crate::transform::rewrite::CompiledRewrite;
-use crate::transform::trace::trace_id;
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+use crate::snapshot::{CompiledAction, Snapshot};
 
 /// What the pipeline makes of a request.
 pub struct Decision {
@@ -97,47 +89,7 @@ pub fn refuse<V: RequestView>(
     Decision { snapshot, facts, route: None, verdict }
 }
 
-fn unread(connection: &ConnectionFacts) -> Facts {
-    Facts {
-        started: clock::now(),
-        started_at: clock::since_epoch(),
-        request_id: RequestId::new_random(),
-        trace_id: None,
-        client: connection.client.ip().to_canonical(),
-        method: String::new(),
-        host: String::new(),
-        path: String::new(),
-        version: Version::HTTP_11,
-        user_agent: None,
-        plain: false,
-    }
-}
-
-/// A request whose sender is known.
-struct Admitted<'a> {
-    started: std::time::Instant,
-    started_at: Duration,
-    chain: Chain<'a>,
-    request_id: RequestId,
-    host: Option<String>,
-    path: Result<NormalPath<'a>, route::PathError>,
-}
-
-impl<'a> Admitted<'a> {
-    fn new<V: RequestView>(connection: &ConnectionFacts, request: &'a V, settings: &Settings) -> Self {
-        let authority = request.authority().unwrap_or_default();
-        let peer = forwarded::Peer { address: connection.client.ip(), tls: connection.tls.is_some(), host: authority };
-        let chain = forwarded::assess(peer, &settings.trusted_proxies, |field| request.values(forwarded_name(field)));
-        Self {
-            started: clock::now(),
-            started_at: clock::since_epoch(),
-            chain,
-            request_id: RequestId::accept_or_new(request.values(&REQUEST_ID).next()),
-            host: host_pattern::normalise(without_port(authority)),
-            path: route::normalise(request.path()),
-        }
-    }
-
+impl Admitted<'_> {
     /// Route, authenticate, limit, act; the phases that come later have their place between these lines.
     fn run<V: RequestView>(
         &self,
@@ -183,124 +135,6 @@ impl<'a> Admitted<'a> {
             Lookup::NotFound => Err(Reason::RouteNotFound.into()),
         }
     }
-
-    fn act<V: RequestView>(
-        &self,
-        action: &CompiledAction,
-        request: &V,
-        path: &str,
-        params: &Params,
-    ) -> Result<Verdict, Rejection> {
-        let param = |position| params.get(path, position).unwrap_or_default();
-        Ok(match (&action.target, &action.written.target) {
-            (Target::Forward { upstream, rewrite }, RouteTarget::Forward { host, .. }) => {
-                let target = forwarded_target(rewrite.as_ref(), path, request.query(), param);
-                Verdict::Forward(Box::new(self.forward(action, upstream, host, target, request)))
-            }
-            (Target::Redirect { location: template }, RouteTarget::Redirect { status, .. }) => {
-                let mut location = String::new();
-                template.render(param, request.query(), &mut location);
-                let location = HeaderValue::try_from(location).map_err(|_| Rejection::new(Reason::Internal))?;
-                self.answer(action, *status, vec![(LOCATION, location)], Bytes::new())
-            }
-            (_, RouteTarget::Respond { status, content_type, body }) => self.answer(
-                action,
-                *status,
-                vec![(CONTENT_TYPE, content_type.clone())],
-                Bytes::from_owner(Arc::clone(body)),
-            ),
-            _ => return Err(Reason::Internal.into()),
-        })
-    }
-
-    fn answer(
-        &self,
-        action: &CompiledAction,
-        status: http::StatusCode,
-        fields: Vec<(HeaderName, HeaderValue)>,
-        body: Bytes,
-    ) -> Verdict {
-        let mut edited: http::HeaderMap = fields.into_iter().collect();
-        if let Ok(id) = HeaderValue::from_str(self.request_id.as_str()) {
-            edited.insert(REQUEST_ID, id);
-        }
-        headers::apply(&action.written.response_headers, &mut edited);
-        let fields = edited.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        Verdict::Answer(Answer { status, fields, body, reason: None })
-    }
-
-    fn forward<V: RequestView>(
-        &self,
-        action: &CompiledAction,
-        upstream: &Arc<CompiledUpstream>,
-        host: &HostRewrite,
-        target: String,
-        request: &V,
-    ) -> Forward {
-        let HeaderEdits { remove, set, add } = &action.written.request_headers;
-        let mut removed: Vec<Cow<'static, HeaderName>> = vec![Cow::Owned(REQUEST_ID)];
-        let mut append = Vec::with_capacity(8 + set.len() + add.len());
-        for field in forwarded::Field::ALL {
-            let name = forwarded_name(field);
-            removed.push(Cow::Borrowed(name));
-            let mut value = Vec::new();
-            match field {
-                forwarded::Field::For => self.chain.write_for(&mut value),
-                forwarded::Field::Forwarded => self.chain.write_forwarded(&mut value),
-                forwarded::Field::Proto => value.extend_from_slice(self.chain.facts.proto.as_bytes()),
-                forwarded::Field::Host => value.extend_from_slice(self.chain.facts.host.as_bytes()),
-            }
-            if let Some(value) =
-                HeaderValue::from_maybe_shared(Bytes::from(value)).ok().filter(|value| !value.is_empty())
-            {
-                append.push((name.clone(), value));
-            }
-        }
-        if let Ok(id) = HeaderValue::from_str(self.request_id.as_str()) {
-            append.push((REQUEST_ID, id));
-        }
-        append.push((VIA, HeaderValue::from_static(via_entry(request.version()))));
-        for name in remove.iter().chain(set.iter().map(|(name, _)| name)) {
-            append.retain(|(ours, _)| ours != name);
-            removed.push(Cow::Owned(name.clone()));
-        }
-        append.extend(set.iter().chain(add).cloned());
-        let host = match host {
-            HostRewrite::Set(value) => Some(value.clone()),
-            // An HTTP/1.0 client may have sent none, which no HTTP/1.1 upstream accepts.
-            HostRewrite::Keep if request.authority().is_none() => upstream.fallback_host.clone(),
-            HostRewrite::Keep => None,
-        };
-        Forward {
-            target,
-            host,
-            remove: removed,
-            append,
-            upstream: Arc::clone(upstream),
-            timeouts: action.written.timeouts.clone(),
-            max_body: action.written.max_body,
-            engine: action.written.engine,
-        }
-    }
-
-    fn into_facts<V: RequestView>(self, request: &V) -> Facts {
-        Facts {
-            started: self.started,
-            started_at: self.started_at,
-            request_id: self.request_id,
-            trace_id: request.values(&TRACEPARENT).next().and_then(trace_id).map(Box::from),
-            client: self.chain.facts.client,
-            method: request.method().as_str().to_owned(),
-            host: self.host.unwrap_or_default(),
-            path: match self.path {
-                Ok(path) => path.into_cow().into_owned(),
-                Err(_) => request.path().to_owned(),
-            },
-            version: request.version(),
-            user_agent: request.first_value(&USER_AGENT).map(str::to_owned),
-            plain: prefers_plain(request),
-        }
-    }
 }
 
 /// Which route wins and why the nearest others lose, for a request that was decided about.
@@ -327,73 +161,6 @@ fn method_not_allowed(methods: &[http::Method]) -> Rejection {
         rejection.fields.push((ALLOW, allow));
     }
     rejection
-}
-
-fn forwarded_target<'p>(
-    rewrite: Option<&CompiledRewrite>,
-    path: &str,
-    query: Option<&str>,
-    param: impl Fn(usize) -> &'p str,
-) -> String {
-    let mut target = String::with_capacity(path.len() + query.map_or(0, |query| query.len() + 1));
-    match rewrite {
-        Some(rewrite) => rewrite.apply(path, query, param, &mut target),
-        None => {
-            target.push_str(path);
-            if let Some(query) = query {
-                target.push('?');
-                target.push_str(query);
-            }
-        }
-    }
-    target
-}
-
-fn forwarded_name(field: forwarded::Field) -> &'static HeaderName {
-    static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-    static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-    static HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-    static FORWARDED: HeaderName = http::header::FORWARDED;
-    match field {
-        forwarded::Field::For => &FOR,
-        forwarded::Field::Proto => &PROTO,
-        forwarded::Field::Host => &HOST,
-        forwarded::Field::Forwarded => &FORWARDED,
-    }
-}
-
-/// The version a request was received by (RFC 9110 §7.6.3); the pseudonym keeps host names inside.
-fn via_entry(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_2 => "2 sluice",
-        Version::HTTP_10 => "1.0 sluice",
-        _ => "1.1 sluice",
-    }
-}
-
-/// Host without its port; an address in brackets keeps its colons.
-fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !host.is_empty() => host,
-        _ => authority,
-    }
-}
-
-/// Whether plain text is asked for and JSON is not; browsers and most clients take `*/*` and get the problem document.
-fn prefers_plain<V: RequestView>(request: &V) -> bool {
-    let mut plain = false;
-    for value in request.values(&ACCEPT) {
-        for range in value.split(|byte| *byte == b',') {
-            let media = range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-            if media.eq_ignore_ascii_case(b"application/problem+json")
-                || media.eq_ignore_ascii_case(b"application/json")
-            {
-                return false;
-            }
-            plain |= media.eq_ignore_ascii_case(b"text/plain");
-        }
-    }
-    plain
 }
 
 /// As much of a request as the table looks at.

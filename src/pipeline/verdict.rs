@@ -25,6 +25,14 @@ pub struct Answer {
     pub reason: Option<Reason>,
 }
 
+impl Answer {
+    /// Whether its status rules out a body (RFC 9110 §6.4.1) and, for 204, a length (§8.6).
+    #[must_use]
+    pub fn is_bodyless(&self) -> bool {
+        self.status == StatusCode::NO_CONTENT || self.status == StatusCode::NOT_MODIFIED
+    }
+}
+
 /// What the upstream is sent, on top of the fields of the client.
 pub struct Forward {
     /// Path and query.

@@ -69,8 +69,10 @@ enum Nearness {
     OtherHost,
     /// This many of host, method and conditions.
     SamePath(usize),
-    /// This many segments differ, after so many that agree.
-    OtherPath(usize, Reverse<usize>),
+    /// This many segments differ, after so many that agree, and so many characters would have to be changed.
+    OtherPath(usize, Reverse<usize>, usize),
+    /// The path takes everything, so that it says little.
+    OtherHostAnyPath,
 }
 
 /// `None` when too little agrees to be worth telling.
@@ -84,10 +86,14 @@ fn nearness<R: Request + ?Sized>(rule: &RouteMatch, request: &R) -> Option<Nearn
         (0, true, true, 0) => Some(Nearness::LessSpecific),
         (0, true, false, 0) => Some(Nearness::OtherMethod),
         (0, true, true, missing) => Some(Nearness::Conditions(missing)),
+        (0, false, ..) if matches!(rule.path.segments.as_slice(), [Segment::Rest(_)]) => {
+            Some(Nearness::OtherHostAnyPath)
+        }
         (0, false, true, 0) => Some(Nearness::OtherHost),
         (0, ..) => Some(Nearness::SamePath(usize::from(!host) + usize::from(!method) + conditions)),
         (different, true, ..) if different == 1 || path.agreeing > 0 => {
-            Some(Nearness::OtherPath(different, Reverse(path.agreeing)))
+            let changes = strsim::osa_distance(&rule.path.to_string(), request.path());
+            Some(Nearness::OtherPath(different, Reverse(path.agreeing), changes))
         }
         _ => None,
     }
@@ -132,6 +138,9 @@ fn compare_path(pattern: &PathPattern, path: &str) -> PathComparison {
         };
         if !fits {
             disagree(at, &|| match text {
+                text if matches!(segment, Segment::Literal(literal) if literal.is_empty()) => {
+                    format!("its path ends where that of the request goes on with `/{text}`")
+                }
                 "" => format!("segment {} of its path is `{segment}` and that of the request is empty", at + 1),
                 text => format!("segment {} of its path is `{segment}` and that of the request `{text}`", at + 1),
             });
@@ -339,6 +348,21 @@ mod tests {
                 (4, "segment 1 of its path is `order` and that of the request `orders`".to_owned()),
             ]
         );
+    }
+
+    #[test]
+    fn the_path_that_was_meant_comes_before_others_and_catch_alls_of_other_hosts() {
+        let rules = [
+            rule("other.example", "/{rest...}", ""),
+            rule("*", "/api/inventory", "GET"),
+            rule("*", "/", "GET"),
+            rule("*", "/api/orders", "GET"),
+        ];
+        let nearest: Vec<usize> =
+            verdicts(&rules, &get("api.example", "/api/ordrs")).into_iter().map(|(at, _)| at).collect();
+        assert_eq!(nearest, [3, 1, 0]);
+        let (at, why) = verdicts(&rules, &get("api.example", "/status")).swap_remove(0);
+        assert_eq!((at, &*why), (2, "its path ends where that of the request goes on with `/status`"));
     }
 
     #[test]

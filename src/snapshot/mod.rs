@@ -20,7 +20,7 @@ use crate::upstream::Cluster;
 use crate::upstream::trust::Trust;
 
 pub use carry_over::Builder;
-pub use reload::{FirstError, Outcome, Refusal, Reloader};
+pub use reload::{FirstError, Outcome, Refusal, Reloader, Source};
 
 /// Everything a request is served by.
 pub struct Snapshot {
@@ -81,6 +81,18 @@ impl Snapshot {
     #[must_use]
     pub fn faulty(&self) -> usize {
         self.routes.iter().filter(|route| route.action.is_err()).count()
+    }
+
+    /// The names of these routes.
+    #[must_use]
+    pub fn closed(&self) -> Vec<String> {
+        self.routes.iter().filter(|route| route.action.is_err()).map(|route| route.name.to_string()).collect()
+    }
+
+    /// What it means for requests, in one sentence.
+    #[must_use]
+    pub fn effect(&self) -> String {
+        reload::effect(&self.version, self.routes.len(), &self.closed())
     }
 }
 

@@ -1,5 +1,6 @@
 //! A new snapshot beside the old one: read, checked, built, made ready, then published; or not at all.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,10 +20,57 @@ use crate::telemetry::metrics::{Metrics, Published};
 pub enum Outcome {
     /// The file is what runs already.
     Unchanged { version: String },
-    /// Live; `faulty` routes are closed.
-    Published { version: String, routes: usize, faulty: usize, report: serde_json::Value },
+    /// Live; `faulty` routes are closed, and `closed` are their names.
+    Published { version: String, routes: usize, faulty: usize, closed: Vec<String>, report: serde_json::Value },
     /// What ran goes on.
     Refused { running: String, report: serde_json::Value },
+}
+
+impl Outcome {
+    /// What it means for requests, in one sentence.
+    #[must_use]
+    pub fn effect(&self) -> String {
+        match self {
+            Self::Unchanged { version } => format!("Nothing changed: version {version} is what the file says already."),
+            Self::Published { version, routes, closed, .. } => effect(version, *routes, closed),
+            Self::Refused { running, .. } => format!("Nothing changed: version {running} goes on serving."),
+        }
+    }
+}
+
+/// What a published version means for requests.
+pub(super) fn effect(version: &str, routes: usize, closed: &[String]) -> String {
+    let s = |count: usize| if count == 1 { "" } else { "s" };
+    if closed.is_empty() {
+        return format!("Version {version} serves: {routes} route{}.", s(routes));
+    }
+    let (live, names) = (routes - closed.len().min(routes), closed.join(", "));
+    format!(
+        "Version {version} serves: {live} of {routes} route{}; closed with 503 ROUTE_FAULTY until mended: {names}.",
+        s(routes)
+    )
+}
+
+/// Where routes come from.
+#[derive(Clone, Debug)]
+pub struct Source {
+    pub path: PathBuf,
+    /// Start with the routes that this program carries when there is no such file.
+    pub built_in: bool,
+}
+
+impl Source {
+    /// The text and what it is called in messages.
+    async fn read(&self, serves_built_in: bool) -> std::io::Result<(String, String)> {
+        match tokio::fs::read(&self.path).await.and_then(config::decode) {
+            Ok(text) => Ok((text, self.path.display().to_string())),
+            Err(error) if serves_built_in && error.kind() == ErrorKind::NotFound => {
+                tracing::warn!(missing = %self.path.display(), "no routes file; the built-in routes serve until it is there");
+                Ok((config::DEFAULT_ROUTES.to_owned(), config::DEFAULT_ROUTES_FILE.to_owned()))
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// The last time that a file was refused.
@@ -36,7 +84,7 @@ pub struct Refusal {
 /// The one place where snapshots are replaced.
 pub struct Reloader {
     pub snapshots: Arc<Snapshots>,
-    path: PathBuf,
+    source: Source,
     strict: bool,
     builder: Builder,
     /// Also makes reloads come one after the other.
@@ -58,13 +106,14 @@ pub enum FirstError {
 
 impl Reloader {
     /// The first snapshot. At start every error is an error, whatever the mode.
-    pub async fn start(path: PathBuf, strict: bool, builder: Builder) -> Result<Self, FirstError> {
-        let bytes = tokio::fs::read(&path).await.map_err(|source| FirstError::Unreadable {
+    pub async fn start(source: Source, strict: bool, builder: Builder) -> Result<Self, FirstError> {
+        let read = source.read(source.built_in).await;
+        let (text, file) = read.map_err(|error| FirstError::Unreadable {
             setting: "routes",
-            path: path.clone(),
-            source,
+            path: source.path.clone(),
+            source: error,
         })?;
-        let reading = config::read_routes(&String::from_utf8_lossy(&bytes), &path.display().to_string());
+        let reading = config::read_routes(&text, &file);
         let Some(routes) = reading.routes.filter(|_| reading.report.is_ok()) else {
             return Err(FirstError::Refused(reading.report));
         };
@@ -75,28 +124,28 @@ impl Reloader {
         }
         ready(&snapshot).await;
         builder.metrics.started(&published(&snapshot));
-        tracing::info!(version = snapshot.version, routes = snapshot.routes.len(), "routes are live");
+        live(&snapshot);
         let snapshots = Arc::new(Snapshots::new(snapshot));
-        Ok(Self { snapshots, path, strict, builder, refused: Mutex::new(None), retired: Mutex::default() })
+        Ok(Self { snapshots, source, strict, builder, refused: Mutex::new(None), retired: Mutex::default() })
     }
 
     /// Reads the file again and publishes it, if it may be.
     pub async fn reload(&self) -> Outcome {
         let mut refused = self.refused.lock().await;
         let running = self.snapshots.load();
-        let bytes = match tokio::fs::read(&self.path).await {
-            Ok(bytes) => bytes,
+        let (text, file) = match self.source.read(*running.file == *config::DEFAULT_ROUTES_FILE).await {
+            Ok(read) => read,
             Err(error) => {
-                let report = Report::unreadable(&self.path.display().to_string(), &error);
+                let report = Report::unreadable(&self.source.path.display().to_string(), &error);
                 return self.refuse(&mut refused, &running, &report);
             }
         };
-        let reading = config::read_routes(&String::from_utf8_lossy(&bytes), &self.path.display().to_string());
+        let reading = config::read_routes(&text, &file);
         let Some(routes) = reading.routes.filter(|_| !self.strict || reading.report.is_ok()) else {
             return self.refuse(&mut refused, &running, &reading.report);
         };
         if routes.version == running.version && refused.is_none() && running.faulty() == 0 {
-            return Outcome::Unchanged { version: routes.version };
+            return unchanged(routes.version);
         }
         let next = self.builder.build(routes, reading.report, Some(&running));
         ready(&next).await;
@@ -105,6 +154,7 @@ impl Reloader {
             version: next.version.clone(),
             routes: next.routes.len(),
             faulty: next.faulty(),
+            closed: next.closed(),
             report: next.report.to_json(),
         };
         self.announce(&next);
@@ -129,27 +179,49 @@ impl Reloader {
         metrics.reload_succeeded(&published(next));
         metrics.retain_routes(&next.routes.iter().map(|route| &*route.name).collect::<Vec<_>>());
         metrics.retain_upstreams(&next.upstreams.keys().map(|name| &**name).collect::<Vec<_>>());
-        let (version, routes, faulty) = (&next.version, next.routes.len(), next.faulty());
-        if faulty == 0 {
-            tracing::info!(version, routes, "routes are live");
-        } else {
-            tracing::error!(
-                version,
-                routes,
-                faulty,
-                "routes are live, faulty ones closed\n{}",
-                next.report.render_text(false)
-            );
-        }
+        live(next);
     }
 
     fn refuse(&self, refused: &mut Option<Refusal>, running: &Snapshot, report: &Report) -> Outcome {
         self.builder.metrics.reload_failed();
-        tracing::error!(running = running.version, "routes refused, what ran goes on\n{}", report.render_text(false));
+        tracing::error!(
+            file = &**report.file(),
+            running = running.version,
+            report = text(report),
+            "routes refused, nothing changed: what ran goes on"
+        );
         let report = report.to_json();
         *refused = Some(Refusal { at: clock::since_epoch().as_secs(), report: report.clone() });
         Outcome::Refused { running: running.version.clone(), report }
     }
+}
+
+fn unchanged(version: String) -> Outcome {
+    tracing::info!(version, "routes unchanged");
+    Outcome::Unchanged { version }
+}
+
+fn live(snapshot: &Snapshot) {
+    let Snapshot { file, version, routes, report, .. } = snapshot;
+    let (file, routes, closed) = (&**file, routes.len(), snapshot.closed().join(", "));
+    let report = report.diagnostics().next().map(|_| text(report));
+    if closed.is_empty() {
+        tracing::info!(file, version, routes, report, "routes are live");
+    } else {
+        tracing::error!(
+            file,
+            version,
+            routes,
+            closed,
+            report,
+            "routes are live, but for those with mistakes: they answer 503 ROUTE_FAULTY"
+        );
+    }
+}
+
+/// Below the line of its event.
+fn text(report: &Report) -> tracing::field::DisplayValue<String> {
+    tracing::field::display(format!("\n{}", report.render_text(false).trim_end()))
 }
 
 fn published(snapshot: &Snapshot) -> Published<'_> {

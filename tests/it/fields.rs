@@ -96,6 +96,7 @@ async fn the_upstream_learns_who_asked_and_how() {
     let gateway = TestGateway::start(&forward_all(upstream.address())).await;
     let echo = gateway.request("GET / HTTP/1.1\r\nHost: api.test:8080\r\n\r\n").await.echo();
     assert_eq!(echo.field("x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(echo.field("x-real-ip"), Some("127.0.0.1"));
     assert_eq!(echo.field("x-forwarded-proto"), Some("http"));
     assert_eq!(echo.field("x-forwarded-host"), Some("api.test:8080"));
     let forwarded = echo.field("forwarded").unwrap();
@@ -111,10 +112,12 @@ async fn what_a_stranger_says_about_itself_is_replaced() {
         .request(concat!(
             "GET / HTTP/1.1\r\nHost: api.test\r\n",
             "X-Forwarded-For: 203.0.113.7\r\nx-forwarded-for: 203.0.113.8\r\nX-Forwarded-Proto: https\r\n",
+            "X-Real-IP: 203.0.113.7\r\n",
             "X-Forwarded-Host: evil.test\r\nForwarded: for=203.0.113.7;proto=https\r\n\r\n",
         ))
         .await
         .echo();
+    assert_eq!(echo.field("x-real-ip"), Some("127.0.0.1"));
     assert_eq!(echo.field("x-forwarded-for"), Some("127.0.0.1"));
     assert_eq!(echo.field("x-forwarded-proto"), Some("http"));
     assert_eq!(echo.field("x-forwarded-host"), Some("api.test"));
@@ -131,6 +134,7 @@ async fn a_trusted_proxy_is_believed() {
     let fields = "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n";
     let echo = gateway.request(format!("GET / HTTP/1.1\r\nHost: api.test\r\n{fields}\r\n")).await.echo();
     assert_eq!(echo.field("x-forwarded-for"), Some("203.0.113.7, 127.0.0.1"));
+    assert_eq!(echo.field("x-real-ip"), Some("203.0.113.7"));
     assert_eq!(echo.field("x-forwarded-proto"), Some("https"));
     assert_eq!(gateway.access_log(1).await[0]["client"], "203.0.113.7");
 }

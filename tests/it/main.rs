@@ -25,6 +25,7 @@ mod forwarding;
 mod h2;
 mod h2_upstreams;
 mod heads;
+mod hostile;
 mod paths;
 mod proxy_protocol;
 mod reload;

@@ -49,6 +49,7 @@ pub(in crate::config) fn check(
         listeners,
         admin,
         routes: resolve(folder, routes),
+        built_in_routes: false,
         reload: reload(written.reload.as_ref()),
         limits: limits(part(&written.limits), reader),
         deadlines: deadlines(part(&written.deadlines), reader),

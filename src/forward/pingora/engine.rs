@@ -7,8 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, StatusCode, Version};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
+use pingora::http::ResponseHeader;
+use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
 use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::upstreams::peer::HttpPeer;
@@ -21,7 +22,7 @@ use crate::base::reason::Reason;
 use crate::config::checked::UpstreamProtocol;
 use crate::listener::worker::Drain;
 use crate::pipeline::exchange::{Exchange, Stage};
-use crate::pipeline::{rescue, respond};
+use crate::pipeline::{finish, rescue, respond};
 use crate::telemetry::metrics::UpstreamConnection as Outcome;
 use crate::transform::headers::FieldList;
 
@@ -66,11 +67,15 @@ impl ProxyHttp for Engine {
         EXCHANGE.try_with(Arc::clone).ok()
     }
 
+    /// None: compression and the like come as policies of ours.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
         let pause = exchange(ctx)?.body_pause;
         let downstream = session.as_downstream_mut();
-        downstream.set_read_timeout(Some(pause));
-        downstream.set_write_timeout(Some(pause));
+        // On HTTP/1.1 the front sees every read and write itself, and its one deadline costs no timer.
+        downstream.set_read_timeout(None);
+        downstream.set_write_timeout(downstream.is_http2().then_some(pause));
         downstream.set_total_drain_timeout(Some(DRAIN));
         Ok(())
     }
@@ -277,8 +282,10 @@ impl ProxyHttp for Engine {
         // On HTTP/1.1 the front has the connection back and answers itself.
         if !begun && session.is_http2() && reason != Reason::ClientClosed {
             let answer = rescue::answer(&reason.into(), Some(&exchange.facts));
-            exchange.progress().status = answer.status.as_u16();
-            if let Err(error) = super::http2::write_answer(session.as_downstream_mut(), &answer, false).await {
+            let is_head = exchange.facts.method == Method::HEAD.as_str();
+            let written = super::http2::write_answer(session.as_downstream_mut(), &answer, is_head).await;
+            finish::answered(exchange, &answer, written.is_ok());
+            if let Err(error) = written {
                 tracing::debug!(%error, "the client did not take the answer");
             }
         }
@@ -297,15 +304,6 @@ impl ProxyHttp for Engine {
         _context: ProxyWarnLogContext,
     ) -> bool {
         true
-    }
-
-    async fn upstream_request_filter(
-        &self,
-        _session: &mut Session,
-        _request: &mut RequestHeader,
-        _ctx: &mut Self::CTX,
-    ) -> Result<()> {
-        Ok(())
     }
 }
 

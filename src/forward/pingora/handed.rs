@@ -134,12 +134,19 @@ impl Handed {
     fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Some(io) = self.io.as_mut() else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
         while self.flushed < self.written.len() {
-            let sent = ready!(Pin::new(&mut *io).poll_write(cx, &self.written[self.flushed..]))?;
+            let polled = Pin::new(&mut *io).poll_write(cx, &self.written[self.flushed..]);
+            if polled.is_pending() {
+                self.exchange.turn(true);
+            }
+            let sent = ready!(polled)?;
             if sent == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.loan.answered.store(true, Ordering::Release);
+            self.exchange.turn(false);
             self.flushed += sent;
+            // Only what was taken counts: this is called again and again while the client takes nothing.
+            self.exchange.turn(false);
         }
         self.flushed = 0;
         self.written.clear();
@@ -204,7 +211,9 @@ impl AsyncWrite for Handed {
             ready!(this.poll_drain(cx))?;
             if bytes.len() >= GATHER {
                 let Some(io) = this.io.as_mut() else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
-                let sent = ready!(Pin::new(io).poll_write(cx, bytes))?;
+                let polled = Pin::new(io).poll_write(cx, bytes);
+                this.exchange.turn(polled.is_pending());
+                let sent = ready!(polled)?;
                 this.loan.answered.store(true, Ordering::Release);
                 return Poll::Ready(Ok(sent));
             }

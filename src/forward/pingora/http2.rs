@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{COOKIE, DATE, HOST};
+use http::header::{CONTENT_LENGTH, COOKIE, DATE, EXPECT, HOST, TE};
 use http::{HeaderName, HeaderValue, Method, Uri, Version};
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::Digest;
@@ -16,6 +16,7 @@ use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::base::tasks;
 use crate::listener::client_io::{ClientIo, ConnectionFacts};
+use crate::listener::head::{IMITATION, imitates_protected, is_hop_by_hop};
 use crate::listener::worker::Worker;
 use crate::pipeline::verdict::{Answer, Forward};
 use crate::pipeline::view::{BodyLength, RequestView};
@@ -23,6 +24,9 @@ use crate::pipeline::{self, finish};
 
 /// How long a client may take to close an idle connection after GOAWAY.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// As [`GOODBYE`] when the gateway leaves: what was sent last may still be on its way to a slow client.
+const LAST_WORD: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Streams that Pingora had to refuse before a connection is closed.
 const MALFORMED_STREAMS: usize = 32;
@@ -60,6 +64,9 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, connection: Arc<Connection
             () = worker.drain.closing(), if !drained => {
                 streams.graceful_shutdown();
                 drained = true;
+                if active.none() {
+                    deadline.set(LAST_WORD);
+                }
                 continue;
             }
             () = active.changed() => {
@@ -150,8 +157,14 @@ async fn serve_stream(worker: &Worker, connection: Arc<ConnectionFacts>, mut ses
     match verdict {
         Some(answer) => {
             let mut session = ServerSession::new_http2(session);
-            let written = write_answer(&mut session, &answer, is_head).await;
-            finish::answered(&exchange, &answer, written.is_ok());
+            // A client that grants no window would hold the stream, and with it the connection, for ever.
+            exchange.deadline.set(exchange.body_pause);
+            let written = tokio::select! {
+                biased;
+                written = write_answer(&mut session, &answer, is_head) => written.is_ok(),
+                () = exchange.deadline.expired() => false,
+            };
+            finish::answered(&exchange, &answer, written);
             // A body that nobody wants is refused by a reset after the answer (RFC 9113 §8.1).
             if !session.is_body_done() {
                 session.shutdown_with_reason(h2::Reason::NO_ERROR);
@@ -182,14 +195,32 @@ fn check_head(view: &Http2View<'_>, worker: &Worker) -> std::result::Result<(), 
     if view.head.headers.len() > limits.fields {
         return Err(Reason::HeadersTooLarge.into());
     }
-    if matches!(view.head.method.as_str(), "CONNECT" | "TRACE") {
+    let method = view.head.method.as_str();
+    if method.eq_ignore_ascii_case("CONNECT") || method.eq_ignore_ascii_case("TRACE") {
         return Err(Reason::MethodUnsupported.into());
+    }
+    let fields = &view.head.headers;
+    if fields.keys().any(|name| imitates_protected(name.as_str())) {
+        return Err(Rejection::with_detail(Reason::RequestMalformed, IMITATION));
+    }
+    // Equal ones too: each would go to the upstream, which may count them.
+    if fields
+        .get_all(CONTENT_LENGTH)
+        .iter()
+        .enumerate()
+        .any(|(nth, length)| nth > 0 || length.as_bytes().contains(&b','))
+    {
+        let detail = "The request has more than one Content-Length.";
+        return Err(Rejection::with_detail(Reason::RequestFraming, detail));
+    }
+    if fields.get_all(EXPECT).iter().any(|expected| !expected.as_bytes().eq_ignore_ascii_case(b"100-continue")) {
+        return Err(Reason::ExpectationFailed.into());
     }
     Ok(())
 }
 
 fn declared_length(head: &RequestHeader) -> BodyLength {
-    let length = head.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    let length = head.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     length.map_or(BodyLength::Unknown, BodyLength::Known)
 }
 
@@ -209,6 +240,11 @@ fn prepare(head: &mut RequestHeader, plan: &Forward) -> Result<()> {
         .or_err(ErrorType::InternalError, "planned target")?;
     head.set_uri(uri);
     head.remove_header(&HOST);
+    // Over HTTP/2 to HTTP/2 Pingora takes nothing off; `te` can only be `trailers` here.
+    let hop_by_hop = head.headers.keys().filter(|name| **name != TE && is_hop_by_hop(name.as_str()));
+    for name in hop_by_hop.cloned().collect::<Vec<_>>() {
+        head.remove_header(&name);
+    }
     for name in &plan.remove {
         head.remove_header(name.as_ref());
     }
@@ -241,8 +277,10 @@ pub(super) async fn write_answer(session: &mut ServerSession, answer: &Answer, i
         head.append_header(name.clone(), value.clone())?;
     }
     head.insert_header(DATE, httpdate::fmt_http_date(std::time::UNIX_EPOCH + crate::base::clock::since_epoch()))?;
-    head.set_content_length(answer.body.len())?;
-    let body = if is_head { Bytes::new() } else { answer.body.clone() };
+    if !answer.is_bodyless() {
+        head.set_content_length(answer.body.len())?;
+    }
+    let body = if is_head || answer.is_bodyless() { Bytes::new() } else { answer.body.clone() };
     session.write_response_header(Box::new(head)).await?;
     session.write_response_body(body, true).await
 }

@@ -66,7 +66,7 @@ impl Peers {
         // HTTP/2 upstream connection has only this one value.
         let shared = downstream == Version::HTTP_2 && cluster.protocol() != UpstreamProtocol::Http1;
         options.read_timeout = shared.then(|| timeouts.first_byte.max(timeouts.idle));
-        options.write_timeout = Some(timeouts.idle);
+        options.write_timeout = (downstream == Version::HTTP_2).then_some(timeouts.idle);
         options.idle_timeout = Some(self.idle);
         options.tcp_keepalive = Some(TcpKeepalive {
             idle: Duration::from_secs(60),

@@ -27,6 +27,15 @@ pub fn is_hop_by_hop(name: &str) -> bool {
     }
 }
 
+/// What is said to a client about [`imitates_protected`].
+pub const IMITATION: &str = "A field name with `_` imitates one that the gateway relies on.";
+
+/// Whether services that take `_` for `-`, as CGI and its heirs do, would read this name as a protected one.
+#[must_use]
+pub fn imitates_protected(name: &str) -> bool {
+    name.as_bytes().contains(&b'_') && is_protected(name)
+}
+
 /// Whether a `Connection` field names this one.
 pub(super) fn is_nominated(fields: &[Header<'_>], name: &str) -> bool {
     fields
@@ -80,9 +89,7 @@ pub(super) fn read<'b>(fields: &[Header<'b>], version: Version) -> Result<Noted<
                 let detail = "The request has more than one Transfer-Encoding field.";
                 once(&mut noted.transfer_encoding, value, Reason::RequestFraming, detail)?;
             }
-            _ if name.as_bytes().contains(&b'_') && is_protected(name) => {
-                return Err(malformed("A field name with `_` imitates one that the gateway relies on."));
-            }
+            _ if imitates_protected(name) => return Err(malformed(IMITATION)),
             _ => {}
         }
     }

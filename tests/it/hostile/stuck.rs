@@ -1,0 +1,69 @@
+//! Peers that stop in the worst place: who is told what, and who is blamed.
+
+use crate::support::gateway::{endpoint, routes};
+use crate::support::upstream::Refusing;
+use crate::support::{Gate, TestGateway, Upstream, forward_all, forward_with, ok, within};
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_not_blamed_on_the_upstream() {
+    let upstream = Upstream::scripted(|mut conn| async move {
+        conn.request().await?;
+        conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+        let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+        while conn.send(&chunk).await.is_ok() {}
+        Ok(())
+    });
+    let gateway = TestGateway::build()
+        .set("deadlines", "{ body: 600ms }")
+        .start(&forward_with(upstream.address(), "", "timeouts: { idle: 150ms }"))
+        .await;
+    let mut client = gateway.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
+    gateway.logged_reason("CLIENT_CLOSED").await;
+}
+
+#[tokio::test]
+async fn an_upstream_slower_than_the_clients_pause_is_waited_for() {
+    let (arrived, gate) = (Gate::closed(), Gate::closed());
+    let gates = (arrived.clone(), gate.clone());
+    let upstream = Upstream::scripted(move |mut conn| {
+        let (arrived, gate) = gates.clone();
+        async move {
+            conn.request().await?;
+            arrived.open();
+            gate.pass().await;
+            conn.send(ok("slow")).await
+        }
+    });
+    let gateway = TestGateway::build()
+        .set("deadlines", "{ body: 100ms, head: 100ms, keep_alive: 100ms }")
+        .start(&forward_all(upstream.address()))
+        .await;
+    let mut client = gateway.client().await;
+    client.send("POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 5\r\n\r\nhello").await;
+    within("the request arrives", arrived.pass()).await;
+    for _ in 0..3 {
+        gateway.client().await.closed().await;
+    }
+    gate.open();
+    assert_eq!(client.response().await.text(), "slow");
+}
+
+#[tokio::test]
+async fn what_a_client_says_before_its_upgrade_is_declined_is_its_next_request() {
+    let upstream = Upstream::scripted(|mut conn| async move {
+        while let Some(request) = conn.request().await? {
+            conn.send(ok(&request.target)).await?;
+        }
+        Ok(())
+    });
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    let upgrade = "GET /ws HTTP/1.1\r\nHost: api.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    client.send(format!("{upgrade}GET /next HTTP/1.1\r\nHost: api.test\r\n\r\n")).await;
+    assert_eq!(client.response().await.text(), "/ws");
+    assert_eq!(client.response().await.text(), "/next");
+    client.send(format!("{upgrade}\x01\x02\x03\x04")).await;
+    assert_eq!(client.response().await.text(), "/ws");
+    assert_eq!(client.response().await.status, 400);
+}
