@@ -4,6 +4,8 @@
 //! `tenants` does so with one path whose routes a header tells apart; `normal` and `dirty` normalise sample paths;
 //! `build SIZE` prints how long conflicts and table take. Without arguments, every kind runs once, as a smoke test.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, clippy::panic, reason = "a program for the terminal")]
+
 use std::hint::black_box;
 use std::process::ExitCode;
 

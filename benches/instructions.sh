@@ -4,10 +4,12 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-ROUNDS=100
+# How many rounds are counted, and with which profile; for a quick try, fewer and `dev`.
+ROUNDS=${ROUNDS:-100}
+PROFILE=${PROFILE:-bench}
 SAMPLES=64
 
-bench=$(cargo bench --bench instructions --no-run 2>&1 | sed -n 's/.*(\(.*\/instructions-[^)]*\)).*/\1/p')
+bench=$(cargo bench --profile "$PROFILE" --bench instructions --no-run 2>&1 | sed -n 's/.*(\(.*\/instructions-[^)]*\)).*/\1/p')
 [ -x "$bench" ] || { echo "the bench was not built; try: cargo bench --bench instructions --no-run" >&2; exit 1; }
 
 # Prints the instructions that one run executes.

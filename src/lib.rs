@@ -1,5 +1,7 @@
 //! Sluice, a programmable edge API gateway. The modules stand in the order of a request's way.
 
+#![cfg_attr(not(test), warn(clippy::string_slice, reason = "text from outside may be cut within a character"))]
+
 // 1  bytes arrive
 pub mod listener;
 
@@ -19,6 +21,7 @@ pub mod upstream;
 // 6  beside the path
 pub mod admin;
 pub mod app;
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the room that talks to people")]
 pub mod cli;
 pub mod config;
 pub mod sandbox;

@@ -41,6 +41,7 @@ mod query;
 mod table;
 
 #[cfg(any(test, fuzzing))]
+#[expect(clippy::expect_used, reason = "it is there to fail where a guarantee is broken")]
 pub mod properties;
 #[cfg(test)]
 mod tests;

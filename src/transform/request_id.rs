@@ -128,7 +128,7 @@ mod tests {
         fn whatever_is_sent_the_id_is_sound(sent in prop::collection::vec(any::<u8>(), 0..200)) {
             let id = RequestId::accept_or_new(Some(&sent));
             prop_assert!((1..=MAX_LENGTH).contains(&id.as_str().len()));
-            prop_assert_eq!(RequestId::accept(id.as_bytes()), Some(id.clone()));
+            prop_assert_eq!(RequestId::accept(id.as_bytes()), Some(id));
         }
     }
 }

@@ -1,10 +1,20 @@
 //! The gateway from outside: real sockets, real TLS, upstreams that misbehave. One module for each behaviour.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unreachable,
+    reason = "clippy takes only functions marked #[test] for tests, not what they call"
+)]
+
 mod support;
 
 mod access_log;
 mod admin;
 mod answers;
+mod architecture;
 mod bodies;
 mod config;
 mod deadlines;

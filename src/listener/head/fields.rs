@@ -67,7 +67,7 @@ pub(super) fn read<'b>(fields: &[Header<'b>], version: Version) -> Result<Noted<
         let is = |known: &str| name.eq_ignore_ascii_case(known);
         match name.len() {
             4 if is("host") => {
-                once(&mut noted.host, value, Reason::HostInvalid, "The request has more than one Host field.")?
+                once(&mut noted.host, value, Reason::HostInvalid, "The request has more than one Host field.")?;
             }
             6 if is("expect") => noted.expect(value, version)?,
             7 if is("upgrade") => {

@@ -115,7 +115,7 @@ fn an_expectation_counts_only_with_a_body_and_http_1_1() {
     assert!(expects("Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n"));
     assert!(!expects("Expect: 100-continue\r\n") && !expects("Expect: 100-continue\r\nContent-Length: 0\r\n"));
     read("POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n", |head, _| {
-        assert!(!head.expect_continue)
+        assert!(!head.expect_continue);
     });
 }
 

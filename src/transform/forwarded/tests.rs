@@ -23,7 +23,7 @@ fn told(peer: &str, lines: &'static [Line]) -> (&'static str, &'static str) {
     (facts.proto, facts.host)
 }
 
-fn outgoing(chain: &Chain) -> [String; 2] {
+fn outgoing(chain: &Chain<'_>) -> [String; 2] {
     let (mut chained, mut forwarded) = (Vec::new(), Vec::new());
     chain.write_for(&mut chained);
     chain.write_forwarded(&mut forwarded);

@@ -1,0 +1,31 @@
+.PHONY: run test check bench fuzz setup
+
+# Optimised as shipped: the gateway is meant to be measured, and without whole-program optimisation
+# the first build would hardly be faster, for nearly all of it goes into the dependencies.
+run: setup
+	cargo run --release --locked -- run
+
+# Unit, integration and documentation tests.
+test: setup
+	cargo test --locked
+
+check: setup
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
+
+# Instructions of the route engine, then the same load through Sluice, nginx, HAProxy and Envoy (about 20 minutes).
+bench:
+	.ci/setup valgrind
+	benches/instructions.sh
+	benches/load/setup.sh
+	cargo build --release --locked
+	benches/load/run.py
+
+# Every target for a minute.
+fuzz:
+	.ci/setup c++
+	tests/fuzz/run
+
+setup:
+	@.ci/setup
