@@ -152,6 +152,19 @@ async fn a_client_of_http_1_0_that_stays_is_never_left_with_a_body_without_end()
 }
 
 #[tokio::test]
+async fn the_largest_head_that_is_allowed_can_be_forwarded() {
+    let upstream = Upstream::echo();
+    let gateway = TestGateway::build()
+        .set("limits", "{ head: 64KiB, fields: 200, target: 32KiB }")
+        .start(&forward_all(upstream.address()))
+        .await;
+    let fields: String = (0..199).map(|i| format!("X-F{i}: {i}\r\n")).collect();
+    let target = format!("/{}", "t".repeat(32_000));
+    let echo = gateway.request(format!("GET {target} HTTP/1.1\r\nHost: api.test\r\n{fields}\r\n")).await.echo();
+    assert_eq!((echo.target.as_str(), echo.field("x-f198")), (target.as_str(), Some("198")));
+}
+
+#[tokio::test]
 async fn odd_but_valid_heads_arrive_as_they_were_sent() {
     let upstream = Upstream::echo();
     let gateway = TestGateway::start(&forward_all(upstream.address())).await;
