@@ -202,8 +202,18 @@ async fn serve_forwarded(
     if let Some(reason) = loan.refused() {
         exchange.progress().reason = Some(reason);
     }
+    let begun = loan.answered() && {
+        let mut progress = exchange.progress();
+        let silent = progress.reason.is_none() && progress.status == 0;
+        if silent {
+            // Pingora found fault with a head of ours and answered by itself, without any of its phases.
+            progress.reason = Some(Reason::Internal);
+        }
+        // After interim answers alone (RFC 9110 §15.2) the client still waits for a final one.
+        silent || back.torn || progress.status != 0
+    };
     let failed = exchange.progress().reason;
-    if let Some(reason) = failed.filter(|reason| *reason != Reason::ClientClosed && !loan.answered()) {
+    if let Some(reason) = failed.filter(|reason| *reason != Reason::ClientClosed && !begun) {
         let answer = rescue::answer(&reason.into(), Some(&exchange.facts));
         let close_after = !keep_alive || !back.body_done || back.client_closed || expects_continue;
         deadline.set(worker.settings.deadlines.body);

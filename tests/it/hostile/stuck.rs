@@ -5,6 +5,34 @@ use crate::support::upstream::Refusing;
 use crate::support::{Gate, TestGateway, Upstream, forward_all, forward_with, ok, within};
 
 #[tokio::test]
+async fn an_upstream_that_only_ever_says_continue_is_a_timeout_with_an_answer() {
+    let upstream = Upstream::scripted(|mut conn| async move {
+        conn.head().await?;
+        conn.send("HTTP/1.1 100 Continue\r\n\r\n").await?;
+        conn.stall().await
+    });
+    let gateway = TestGateway::start(&forward_with(upstream.address(), "", "timeouts: { first_byte: 200ms }")).await;
+    let mut client = gateway.client().await;
+    client.send("POST / HTTP/1.1\r\nHost: api.test\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n").await;
+    assert_eq!(client.response_head().await.0, 100);
+    client.send("hello").await;
+    client.response().await.refused(504, "UPSTREAM_TIMEOUT");
+}
+
+#[tokio::test]
+async fn an_upstream_that_dies_after_early_hints_is_a_failure_with_an_answer() {
+    let upstream = Upstream::scripted(|mut conn| async move {
+        conn.request().await?;
+        conn.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n").await
+    });
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    let response = client.get("/").await;
+    assert_eq!(response.informational.len(), 1);
+    response.refused(502, "UPSTREAM_RESET");
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_read_is_not_blamed_on_the_upstream() {
     let upstream = Upstream::scripted(|mut conn| async move {
         conn.request().await?;
