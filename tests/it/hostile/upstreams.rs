@@ -169,6 +169,28 @@ async fn an_upload_too_long_to_keep_is_never_sent_twice() {
 }
 
 #[tokio::test]
+async fn a_bundle_that_changed_on_disk_counts_from_the_next_reload() {
+    let (known, other) = (Authority::new("known"), Authority::new("other"));
+    let upstream = Upstream::echo_tls(known.issue(&["inner.test"]).server(&[]));
+    let builder = TestGateway::build();
+    let ca = builder.file("ca.pem", &known.bundle());
+    let app = format!(
+        r#"{{ endpoints: ["{}"], tls: {{ server_name: inner.test, ca: "{}" }} }}"#,
+        upstream.address(),
+        ca.display()
+    );
+    let file = routes(&[("app", app)], &[r#"{ name: all, match: { path: "/" }, auth: none, upstream: app }"#]);
+    let gateway = builder.start(&file).await;
+    assert_eq!(gateway.get("/").await.status, 200);
+    crate::support::gateway::replace_file(&ca, &other.bundle());
+    assert_eq!(gateway.reload().await.0, 200);
+    gateway.get("/").await.refused(502, "UPSTREAM_TLS");
+    crate::support::gateway::replace_file(&ca, &known.bundle());
+    assert_eq!(gateway.reload().await.0, 200);
+    assert_eq!(gateway.get("/").await.status, 200);
+}
+
+#[tokio::test]
 async fn bytes_beyond_a_close_delimited_answer_do_not_exist() {
     let upstream = Upstream::answering_once("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\n\r\nall of it");
     let gateway = TestGateway::start(&forward_all(upstream.address())).await;
