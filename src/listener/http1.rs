@@ -56,8 +56,17 @@ pub async fn serve(worker: Arc<Worker>, mut io: ClientIo, connection: Arc<Connec
                 None => break,
             }
         }
-        if served == 0 && h2c && PREFACE.starts_with(&pending[..pending.len().min(PREFACE.len())]) {
-            return Box::pin(http2::serve(worker, io, connection, pending)).await;
+        if served == 0 && h2c {
+            // POST begins like the preface: one or the other is known only when they part.
+            while pending.len() < PREFACE.len() && PREFACE.starts_with(&pending) {
+                match read_more(&mut io, &mut pending, &deadline).await {
+                    Ok(true) => {}
+                    Ok(false) | Err(_) => return,
+                }
+            }
+            if pending.starts_with(PREFACE) {
+                return Box::pin(http2::serve(worker, io, connection, pending)).await;
+            }
         }
         // What one request needs is much; between requests none of it may remain.
         let last = served + 1 >= worker.settings.limits.requests_per_connection;

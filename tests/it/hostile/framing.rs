@@ -223,3 +223,15 @@ async fn a_redirect_never_leads_where_the_request_points() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_post_may_begin_with_one_byte_where_http2_is_expected_too() {
+    let upstream = Upstream::echo();
+    let gateway = TestGateway::build().listener("h2c", "h2c: true").start(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    client.send("P").await;
+    // The gateway has taken what is also the beginning of the HTTP/2 preface once it counts a request or has closed.
+    gateway.metric_reaches("sluice_connections_open", 1.0).await;
+    client.send("OST /x HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(client.response().await.echo().method, "POST");
+}
