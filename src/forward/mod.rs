@@ -4,3 +4,6 @@ pub mod head;
 pub mod pingora;
 pub mod response;
 pub mod tunnel;
+
+/// Connections tried for one request before giving up.
+const ATTEMPTS: u8 = 3;

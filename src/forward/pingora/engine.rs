@@ -20,14 +20,12 @@ use super::peer::Peers;
 use crate::base::clock;
 use crate::base::reason::Reason;
 use crate::config::checked::UpstreamProtocol;
+use crate::forward::ATTEMPTS;
 use crate::listener::worker::Drain;
 use crate::pipeline::exchange::{Exchange, Stage};
 use crate::pipeline::{finish, rescue, respond};
 use crate::telemetry::metrics::UpstreamConnection as Outcome;
 use crate::transform::headers::FieldList;
-
-/// Connections tried for one request before giving up.
-const ATTEMPTS: u8 = 3;
 
 /// A small rest of a request body is read after an early answer, so that the connection can go on.
 const DRAIN: Duration = Duration::from_secs(1);

@@ -78,6 +78,42 @@ async fn an_upstream_slower_than_the_clients_pause_is_waited_for() {
 }
 
 #[tokio::test]
+async fn an_upgrade_tries_no_more_endpoints_than_any_request() {
+    let refusing: Vec<Refusing> = (0..8).map(|_| Refusing::new()).collect();
+    let endpoints: Vec<String> = refusing.iter().map(|one| format!(r#""{}""#, one.address())).collect();
+    let app = format!("{{ endpoints: [{}] }}", endpoints.join(", "));
+    let gateway = TestGateway::start(&routes(
+        &[("app", app)],
+        &[r#"{ name: all, match: { path: "/{rest...}" }, auth: none, upstream: app }"#],
+    ))
+    .await;
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n";
+    for fields in ["", upgrade] {
+        gateway
+            .request(format!("GET / HTTP/1.1\r\nHost: api.test\r\n{fields}\r\n"))
+            .await
+            .refused(502, "UPSTREAM_CONNECT");
+    }
+    let lines = gateway.access_log(2).await;
+    assert_eq!((&lines[0]["attempts"], &lines[1]["attempts"]), (&3.into(), &3.into()));
+}
+
+#[tokio::test]
+async fn only_a_get_is_an_upgrade() {
+    let upstream = Upstream::answering("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n");
+    let gateway = TestGateway::start(&routes(
+        &[("app", endpoint(upstream.address()))],
+        &[r#"{ name: all, match: { path: "/{rest...}" }, auth: none, upstream: app }"#],
+    ))
+    .await;
+    let mut client = gateway.client().await;
+    let head = "HEAD / HTTP/1.1\r\nHost: api.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let response = client.request(head).await;
+    assert_eq!((response.status, response.body.bytes.len()), (200, 0));
+    assert_eq!(upstream.requests()[0].head.field("upgrade"), None);
+}
+
+#[tokio::test]
 async fn what_a_client_says_before_its_upgrade_is_declined_is_its_next_request() {
     let upstream = Upstream::scripted(|mut conn| async move {
         while let Some(request) = conn.request().await? {
