@@ -129,9 +129,10 @@ async fn connect(exchange: &Arc<Exchange>) -> Result<Box<dyn Transport>, Reason>
             Reason::UpstreamConnectTimeout => UpstreamConnection::TimedOut,
             _ => UpstreamConnection::Refused,
         });
-        exchange.progress().failed.push(address);
-        let failed = exchange.progress().failed.clone();
-        if exchange.progress().attempts >= ATTEMPTS || plan.upstream.cluster.pick_excluding(&failed).is_none() {
+        let mut progress = exchange.progress();
+        progress.failed.push(address);
+        let other = plan.upstream.cluster.pick_excluding(&progress.failed);
+        if progress.attempts >= ATTEMPTS || other.is_none() {
             return Err(outcome);
         }
     }

@@ -56,8 +56,17 @@ pub async fn serve(worker: Arc<Worker>, mut io: ClientIo, connection: Arc<Connec
                 None => break,
             }
         }
-        if served == 0 && h2c && PREFACE.starts_with(&pending[..pending.len().min(PREFACE.len())]) {
-            return Box::pin(http2::serve(worker, io, connection, pending)).await;
+        if served == 0 && h2c {
+            // POST begins like the preface: one or the other is known only when they part.
+            while pending.len() < PREFACE.len() && PREFACE.starts_with(&pending) {
+                match read_more(&mut io, &mut pending, &deadline).await {
+                    Ok(true) => {}
+                    Ok(false) | Err(_) => return,
+                }
+            }
+            if pending.starts_with(PREFACE) {
+                return Box::pin(http2::serve(worker, io, connection, pending)).await;
+            }
         }
         // What one request needs is much; between requests none of it may remain.
         let last = served + 1 >= worker.settings.limits.requests_per_connection;
@@ -202,8 +211,18 @@ async fn serve_forwarded(
     if let Some(reason) = loan.refused() {
         exchange.progress().reason = Some(reason);
     }
+    let begun = loan.answered() && {
+        let mut progress = exchange.progress();
+        let silent = progress.reason.is_none() && progress.status == 0;
+        if silent {
+            // Pingora found fault with a head of ours and answered by itself, without any of its phases.
+            progress.reason = Some(Reason::Internal);
+        }
+        // After interim answers alone (RFC 9110 §15.2) the client still waits for a final one.
+        silent || back.torn || progress.status != 0
+    };
     let failed = exchange.progress().reason;
-    if let Some(reason) = failed.filter(|reason| *reason != Reason::ClientClosed && !loan.answered()) {
+    if let Some(reason) = failed.filter(|reason| *reason != Reason::ClientClosed && !begun) {
         let answer = rescue::answer(&reason.into(), Some(&exchange.facts));
         let close_after = !keep_alive || !back.body_done || back.client_closed || expects_continue;
         deadline.set(worker.settings.deadlines.body);

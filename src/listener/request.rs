@@ -162,7 +162,7 @@ fn is_websocket(head: &Head<'_, '_>, verdict: &Verdict) -> bool {
         Verdict::Forward(plan) => plan.upstream.cluster.protocol() != UpstreamProtocol::Http2,
         Verdict::Answer(_) => false,
     };
-    asked && possible && head.framing == Framing::None
+    asked && possible && head.framing == Framing::None && head.method == "GET"
 }
 
 /// The pipeline's view of a head that came over HTTP/1.

@@ -54,6 +54,19 @@ impl Builder {
         }
     }
 
+    /// Whether the bundles on disk still hold what the running upstreams trust; no routes file says so when they change.
+    #[must_use]
+    pub fn trusts_as(routes: &Routes, running: &Snapshot) -> bool {
+        routes.upstreams.iter().all(|(name, spec)| {
+            let Some(tls) = spec.tls.as_ref().filter(|tls| tls.ca.is_some()) else { return true };
+            let trusted = running.upstreams.get(name).and_then(|upstream| upstream.trust.as_ref());
+            match (Trust::load(tls), trusted) {
+                (Ok(found), Some(trusted)) => found.fingerprint() == trusted.fingerprint(),
+                _ => false,
+            }
+        })
+    }
+
     fn route(
         &self,
         route: Route,

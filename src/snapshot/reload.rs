@@ -144,7 +144,8 @@ impl Reloader {
         let Some(routes) = reading.routes.filter(|_| !self.strict || reading.report.is_ok()) else {
             return self.refuse(&mut refused, &running, &reading.report);
         };
-        if routes.version == running.version && refused.is_none() && running.faulty() == 0 {
+        let same = routes.version == running.version && Builder::trusts_as(&routes, &running);
+        if same && refused.is_none() && running.faulty() == 0 {
             return unchanged(routes.version);
         }
         let next = self.builder.build(routes, reading.report, Some(&running));

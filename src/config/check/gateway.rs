@@ -178,8 +178,10 @@ fn reload(written: Option<&At<written::Reload>>) -> Reload {
 }
 
 fn limits(limits: written::Limits, reader: &mut Reader<'_>) -> Limits {
-    let head = size(limits.head.as_ref(), defaults::HEAD, 1 << 10..=1 << 20, reader);
-    let target = size(limits.target.as_ref(), defaults::TARGET.min(head), 256..=1 << 20, reader);
+    // Pingora takes 1 MiB, and the gateway and its routes add something.
+    let head = size(limits.head.as_ref(), defaults::HEAD, 1 << 10..=512 << 10, reader);
+    // `http::Uri` ends before 64 KiB, and a rewrite may make a target longer.
+    let target = size(limits.target.as_ref(), defaults::TARGET.min(head), 256..=32 << 10, reader);
     if let (true, Some(span)) = (target > head && head >= 1 << 10, limits.keys.place("target")) {
         let message = "a request target cannot be longer than the head that it is part of";
         let mut mistake = Diagnostic::new(Code::OutOfRange, span, message);
@@ -190,7 +192,8 @@ fn limits(limits: written::Limits, reader: &mut Reader<'_>) -> Limits {
     }
     Limits {
         head: head as usize,
-        fields: count(limits.fields.as_ref(), defaults::FIELDS, 8..=1_000, reader) as usize,
+        // Pingora takes 256 fields, and the gateway and its routes add some.
+        fields: count(limits.fields.as_ref(), defaults::FIELDS, 8..=200, reader) as usize,
         target: target as usize,
         connections: count(limits.connections.as_ref(), defaults::CONNECTIONS, 1..=10_000_000, reader) as usize,
         requests_per_connection: count(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -51,6 +51,16 @@ fn exchange(context: &Option<Arc<Exchange>>) -> Result<&Arc<Exchange>> {
     context.as_ref().ok_or_else(|| Error::explain(ErrorType::InternalError, "a session without its exchange"))
 }
 
+/// Whether clients cannot read the end of this answer in another place than Pingora does: no codings but `chunked`,
+/// which we never asked for, and one length.
+fn is_plainly_framed(fields: &HeaderMap) -> bool {
+    let mut codings = fields.get_all(TRANSFER_ENCODING).iter();
+    let plain = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
+    let digits = |length: &HeaderValue| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit);
+    plain && codings.next().is_none() && lengths.next().is_none_or(digits) && lengths.next().is_none()
+}
+
 /// Ends the request with this reason.
 fn refuse<T>(exchange: &Exchange, reason: Reason) -> Result<T> {
     exchange.fail(reason);
@@ -69,12 +79,15 @@ impl ProxyHttp for Engine {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn early_request_filter(&self, session: &mut Session, ctx: &mut Self::CTX) -> Result<()> {
-        let pause = exchange(ctx)?.body_pause;
+        let exchange = exchange(ctx)?;
+        let (pause, version) = (exchange.body_pause, exchange.facts.version);
         let downstream = session.as_downstream_mut();
         // On HTTP/1.1 the front sees every read and write itself, and its one deadline costs no timer.
         downstream.set_read_timeout(None);
         downstream.set_write_timeout(downstream.is_http2().then_some(pause));
         downstream.set_total_drain_timeout(Some(DRAIN));
+        // RFC 9110 §15.2: they know no interim answers.
+        downstream.set_ignore_info_resp(version == Version::HTTP_10);
         Ok(())
     }
 
@@ -171,6 +184,9 @@ impl ProxyHttp for Engine {
             exchange.touch();
             return Ok(());
         }
+        if !is_plainly_framed(&response.headers) {
+            return refuse(exchange, Reason::UpstreamProtocol);
+        }
         {
             let mut progress = exchange.progress();
             progress.upstream_socket = None;
@@ -190,6 +206,11 @@ impl ProxyHttp for Engine {
         if !response.status.is_informational() {
             if exchange.facts.version == Version::HTTP_10 {
                 // Chunks are unknown to HTTP/1.0; without a length the answer ends with the connection.
+                response.remove_header(&TRANSFER_ENCODING);
+            }
+            if response.status == StatusCode::NO_CONTENT {
+                // RFC 9110 §8.6, RFC 9112 §6.1: a client that believes them waits for a body that never comes.
+                response.remove_header(&CONTENT_LENGTH);
                 response.remove_header(&TRANSFER_ENCODING);
             }
             if self.drain.is_leaving() {

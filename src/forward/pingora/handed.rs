@@ -44,6 +44,8 @@ pub struct Returned {
     pub body_done: bool,
     /// The client closed its side.
     pub client_closed: bool,
+    /// A part of what was written last has left and the rest has not.
+    pub torn: bool,
 }
 
 impl Loan {
@@ -57,7 +59,7 @@ impl Loan {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether any byte of an answer has left.
+    /// Whether any byte of an answer has left, be it an interim one.
     pub fn answered(&self) -> bool {
         self.answered.load(Ordering::Acquire)
     }
@@ -258,6 +260,7 @@ impl Drop for Handed {
                 pending: std::mem::take(&mut self.pending),
                 body_done: self.guard.is_done(),
                 client_closed: self.client_closed,
+                torn: self.flushed > 0,
             };
             *self.loan.returned.lock().unwrap_or_else(PoisonError::into_inner) = Some(returned);
         }

@@ -152,6 +152,19 @@ async fn a_client_of_http_1_0_that_stays_is_never_left_with_a_body_without_end()
 }
 
 #[tokio::test]
+async fn the_largest_head_that_is_allowed_can_be_forwarded() {
+    let upstream = Upstream::echo();
+    let gateway = TestGateway::build()
+        .set("limits", "{ head: 64KiB, fields: 200, target: 32KiB }")
+        .start(&forward_all(upstream.address()))
+        .await;
+    let fields: String = (0..199).map(|i| format!("X-F{i}: {i}\r\n")).collect();
+    let target = format!("/{}", "t".repeat(32_000));
+    let echo = gateway.request(format!("GET {target} HTTP/1.1\r\nHost: api.test\r\n{fields}\r\n")).await.echo();
+    assert_eq!((echo.target.as_str(), echo.field("x-f198")), (target.as_str(), Some("198")));
+}
+
+#[tokio::test]
 async fn odd_but_valid_heads_arrive_as_they_were_sent() {
     let upstream = Upstream::echo();
     let gateway = TestGateway::start(&forward_all(upstream.address())).await;
@@ -209,4 +222,16 @@ async fn a_redirect_never_leads_where_the_request_points() {
             assert_eq!(response.status, 400, "{target}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_post_may_begin_with_one_byte_where_http2_is_expected_too() {
+    let upstream = Upstream::echo();
+    let gateway = TestGateway::build().listener("h2c", "h2c: true").start(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    client.send("P").await;
+    // The gateway has taken what is also the beginning of the HTTP/2 preface once it counts a request or has closed.
+    gateway.metric_reaches("sluice_connections_open", 1.0).await;
+    client.send("OST /x HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(client.response().await.echo().method, "POST");
 }
