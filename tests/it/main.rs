@@ -6,6 +6,7 @@ mod access_log;
 mod admin;
 mod answers;
 mod bodies;
+mod cli;
 mod config;
 mod deadlines;
 mod doubles;
