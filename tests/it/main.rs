@@ -16,6 +16,7 @@ mod admin;
 mod answers;
 mod architecture;
 mod bodies;
+mod cli;
 mod config;
 mod deadlines;
 mod doubles;

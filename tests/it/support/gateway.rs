@@ -64,12 +64,16 @@ pub fn replace_file(path: &Path, content: &str) {
 pub struct Folder(PathBuf);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         static MADE: AtomicUsize = AtomicUsize::new(0);
         let name = format!("sluice-it-{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
     }
 }
 

@@ -1,0 +1,183 @@
+//! `sluice explain`: which route, why not the others, what becomes of the request, and where each of it is written.
+
+use serde_json::{Value, json};
+
+use super::process::Place;
+
+const ROUTES: &str = r#"version: 1
+defaults: { max_body: 1KiB }
+upstreams:
+  stock:
+    endpoints: ["127.0.0.1:9400", "stock.internal:8080"]
+routes:
+  - name: items
+    match: { path: "/v1/items/{id}", methods: [GET, PUT] }
+    auth: none
+    upstream: stock
+    rewrite: { path: "/items/{id}" }
+    host: stock.internal
+    timeouts: { first_byte: 5s }
+    request_headers:
+      remove: [Cookie]
+      set: { X-Tier: gold }
+    response_headers:
+      remove: [Server]
+      add: { Vary: Accept }
+  - name: items-v2
+    match: { path: "/v1/items/{id}", methods: [GET], headers: { X-Version: "2" } }
+    auth: none
+    upstream: stock
+  - name: prices
+    match: { path: "/v1/prices/{id}", methods: [GET] }
+    auth: none
+    upstream: stock
+  - name: old
+    match: { path: "/old/{rest...}" }
+    auth: none
+    redirect: { location: "/v1/{rest...}{?}" }
+"#;
+
+async fn explain(place: &Place, arguments: &[&str]) -> String {
+    place.run(&[&["explain"], arguments].concat()).await.with(0).out
+}
+
+async fn explain_json(place: &Place, arguments: &[&str]) -> Value {
+    place.run(&[&["explain", "--format", "json"], arguments].concat()).await.with(0).json()
+}
+
+#[tokio::test]
+async fn a_forwarded_request_is_shown_with_the_place_of_every_setting() {
+    let place = Place::serving(ROUTES);
+    let arguments =
+        ["GET", "https://api.test/v1/x/../items/7?a=b", "-H", "Cookie: secret=1", "-H", "X-Forwarded-For: 1.2.3.4"];
+    let expected = "\
+request    GET https://api.test/v1/x/../items/7?a=b
+           path in normal form: /v1/items/7
+route      items                                                                    routes.yaml:7:5
+  not      items-v2: it wants header `x-version: 2`, which the request does not     routes.yaml:20:5
+           have
+auth       none: nobody is asked who they are                                       routes.yaml:9:5
+max_body   1KiB                                                                     (default)
+target     /items/7?a=b                                                             routes.yaml:11:5
+host       stock.internal                                                           routes.yaml:12:5
+  without  cookie                                                                   routes.yaml:14:5
+  without  x-forwarded-for
+  with     x-forwarded-for: 127.0.0.1
+  with     x-forwarded-proto: https
+  with     x-forwarded-host: api.test
+  with     forwarded: for=127.0.0.1;host=api.test;proto=https
+  with     x-request-id: <new>
+  with     via: 1.1 sluice
+  with     x-tier: gold                                                             routes.yaml:14:5
+upstream   stock                                                                    routes.yaml:10:5
+           127.0.0.1:9400, stock.internal:8080, HTTP/1.1                            routes.yaml:4:3
+timeouts   connect 1s, first_byte 5s, idle 1m, total off                            routes.yaml:13:5
+answer     without server                                                           routes.yaml:17:5
+answer     and vary: Accept                                                         routes.yaml:17:5
+";
+    assert_eq!(explain(&place, &arguments).await, expected);
+
+    let explained = explain_json(&place, &arguments).await;
+    assert_eq!(
+        explained["request"],
+        json!({
+            "method": "GET", "scheme": "https", "host": "api.test", "path": "/v1/items/7",
+            "sent": "/v1/x/../items/7?a=b", "client": "127.0.0.1",
+        })
+    );
+    assert_eq!(explained["route"], "items");
+    let forward = &explained["outcome"]["forward"];
+    assert_eq!(forward["target"], "/items/7?a=b");
+    assert_eq!(forward["host"], "stock.internal");
+    assert_eq!(forward["endpoints"], json!(["127.0.0.1:9400", "stock.internal:8080"]));
+    assert_eq!(forward["withheld"], json!(["cookie", "x-forwarded-for"]));
+    assert!(forward["added"].as_array().unwrap().contains(&json!(["x-tier", "gold"])));
+    assert_eq!(forward["timeouts"], json!({ "connect": "1s", "first_byte": "5s", "idle": "1m", "total": "off" }));
+    assert_eq!(forward["max_body"], 1024);
+    assert_eq!(forward["response_headers"], json!({ "remove": ["server"], "set": [], "add": [["vary", "Accept"]] }));
+    assert_eq!(explained["places"]["rewrite"], "routes.yaml:11:5");
+    assert_eq!(explained["routes"][1]["won"], false);
+    assert_eq!(explained, explain_json(&place, &arguments).await, "equal questions have equal answers");
+    assert!(!explained.to_string().contains("secret"));
+}
+
+#[tokio::test]
+async fn a_request_that_nothing_matches_is_shown_with_the_nearest_routes() {
+    let place = Place::serving(ROUTES);
+    let text = explain(&place, &["GET", "/v1/price/7"]).await;
+    let expected = "\
+request    GET http://localhost/v1/price/7
+route      none; nearest:
+  not      prices: segment 2 of its path is `prices` and that of the request        routes.yaml:24:5
+           `price`
+";
+    assert!(text.starts_with(expected), "{text}");
+    assert!(text.contains("\nanswer     404 Not Found, ROUTE_NOT_FOUND\n"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+
+    let text = explain(&place, &["DELETE", "/v1/items/7"]).await;
+    assert!(text.contains("  not      items: it takes `GET`, `PUT` and the request is DELETE"), "{text}");
+    assert!(text.contains("answer     405 Method Not Allowed, METHOD_NOT_ALLOWED\n"), "{text}");
+    assert!(text.contains("           allow: GET, HEAD, PUT\n"), "{text}");
+    let answer = explain_json(&place, &["DELETE", "/v1/items/7"]).await;
+    assert!(answer["route"].is_null());
+    assert_eq!(answer["routes"][0]["name"], "items");
+    assert_eq!(answer["outcome"]["answer"]["reason"], "METHOD_NOT_ALLOWED");
+    assert_eq!(answer["outcome"]["answer"]["status"], 405);
+}
+
+#[tokio::test]
+async fn what_the_listener_would_refuse_is_refused() {
+    let place = Place::serving(ROUTES);
+    let long = format!("/{}", "a".repeat(9_000));
+    for (arguments, status, reason) in [
+        (&["TRACE", "/"][..], 501, "METHOD_UNSUPPORTED"),
+        (&["GET", "/", "-H", "Host: a b"], 400, "HOST_INVALID"),
+        (&["POST", "/", "-H", "Content-Length: 1", "-H", "Transfer-Encoding: chunked"], 400, "REQUEST_FRAMING"),
+        (&["GET", "/.."], 400, "PATH_INVALID"),
+        (&["GET", &long], 414, "URI_TOO_LONG"),
+        (&["PUT", "/v1/items/7", "--body", "1025"], 413, "BODY_TOO_LARGE"),
+    ] {
+        let answer = explain_json(&place, arguments).await["outcome"]["answer"].clone();
+        assert_eq!((&answer["status"], &answer["reason"]), (&json!(status), &json!(reason)), "{arguments:?}");
+        assert!(answer["detail"].is_string() && answer["next"].is_string(), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_shows_where_to() {
+    let place = Place::serving(ROUTES);
+    let text = explain(&place, &["GET", "/old/items/7?a=b"]).await;
+    assert!(text.contains("answer     307 Temporary Redirect"), "{text}");
+    assert!(text.contains("           location: /v1/items/7?a=b\n"), "{text}");
+    let explained = explain_json(&place, &["GET", "/old/items/7"]).await;
+    assert_eq!(explained["places"]["redirect"], "routes.yaml:31:5");
+}
+
+#[tokio::test]
+async fn a_faulty_route_shows_its_errors() {
+    let place = Place::serving(&ROUTES.replacen("upstream: stock", "upstream: stok", 1));
+    let ended = place.run(&["explain", "GET", "/v1/items/7"]).await.with(0);
+    assert!(ended.out.contains("  faulty   E0404: there is no upstream `stok`"), "{ended:?}");
+    assert!(ended.out.contains("routes.yaml:10:15\n") && ended.out.contains("503 Service Unavailable, ROUTE_FAULTY"));
+    assert!(ended.err.starts_with("note: routes.yaml: 1 error; "), "{ended:?}");
+    let explained = explain_json(&place, &["GET", "/v1/items/7"]).await;
+    assert_eq!(explained["errors"], json!(["routes.yaml:10:15 E0404: there is no upstream `stok`"]));
+    assert_eq!(explained["routes"][0]["faulty"], true);
+
+    place.write("routes.yaml", "version: 1\nroutes: {}\n");
+    let ended = place.run(&["explain", "GET", "/"]).await.with(1);
+    assert!(ended.err.contains("routes.yaml:2:"), "{ended:?}");
+}
+
+#[tokio::test]
+async fn trusted_proxies_and_ids_count_as_in_the_gateway() {
+    let place = Place::serving(ROUTES);
+    let trusting = super::process::bootstrap("client_address: { trusted_proxies: [10.0.0.0/8] }\n");
+    place.write("config/gateway.yaml", trusting);
+    let arguments =
+        ["GET", "/v1/items/7", "--client", "10.1.1.1", "-H", "X-Forwarded-For: 192.0.2.7", "-H", "X-Request-Id: mine"];
+    let text = explain(&place, &arguments).await;
+    assert!(text.contains("client 192.0.2.7, by way of 10.1.1.1\n"), "{text}");
+    assert!(text.contains("x-request-id: mine\n"), "{text}");
+}
