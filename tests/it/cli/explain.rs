@@ -66,6 +66,7 @@ host       stock.internal                                                       
   with     x-forwarded-proto: https
   with     x-forwarded-host: api.test
   with     forwarded: for=127.0.0.1;host=api.test;proto=https
+  with     x-real-ip: 127.0.0.1
   with     x-request-id: <new>
   with     via: 1.1 sluice
   with     x-tier: gold                                                             routes.yaml:14:5
