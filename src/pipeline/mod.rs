@@ -36,6 +36,17 @@ use crate::transform::trace::trace_id;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
+/// Fields that services take for what a proxy knows of the client. Only a trusted peer may send them; the gateway itself says
+/// it in the fields of [`forwarded`].
+static CLAIMS: [HeaderName; 6] = [
+    HeaderName::from_static("x-real-ip"),
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-forwarded-scheme"),
+    HeaderName::from_static("x-forwarded-server"),
+    HeaderName::from_static("x-forwarded-ssl"),
+];
+
 /// What the pipeline makes of a request.
 pub struct Decision {
     pub snapshot: Arc<Snapshot>,
@@ -255,6 +266,9 @@ impl<'a> Admitted<'a> {
             {
                 append.push((name.clone(), value));
             }
+        }
+        if !self.chain.trusted {
+            removed.extend(CLAIMS.iter().map(Cow::Borrowed));
         }
         if let Ok(id) = HeaderValue::from_str(self.request_id.as_str()) {
             append.push((REQUEST_ID, id));

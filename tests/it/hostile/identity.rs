@@ -6,6 +6,17 @@ const CLAIMS: &str = "X-Real-IP: 203.0.113.7\r\nX-Forwarded-Port: 4430\r\nX-Forw
     X-Forwarded-Ssl: on\r\nX-Forwarded-Prefix: /evil\r\nX-Forwarded-Scheme: https\r\n";
 
 #[tokio::test]
+async fn a_stranger_cannot_claim_an_address_by_any_of_the_usual_fields() {
+    let upstream = Upstream::echo();
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let echo = gateway.request(format!("GET / HTTP/1.1\r\nHost: api.test\r\n{CLAIMS}\r\n")).await.echo();
+    for claim in CLAIMS.lines() {
+        let name = claim.split(':').next().unwrap();
+        assert_eq!(echo.field(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_trusted_proxy_may_go_on_saying_what_it_knows() {
     let upstream = Upstream::echo();
     let gateway = TestGateway::build()
