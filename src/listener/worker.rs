@@ -62,13 +62,20 @@ pub enum Phase {
 #[derive(Debug)]
 pub struct Drain {
     phase: watch::Sender<Phase>,
+    /// Loops that may still take a connection out of a backlog.
+    accepting: AtomicUsize,
     connections: AtomicUsize,
     empty: Notify,
 }
 
 impl Default for Drain {
     fn default() -> Self {
-        Self { phase: watch::Sender::new(Phase::Serving), connections: AtomicUsize::new(0), empty: Notify::new() }
+        Self {
+            phase: watch::Sender::new(Phase::Serving),
+            accepting: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            empty: Notify::new(),
+        }
     }
 }
 
@@ -124,16 +131,35 @@ impl Drain {
         (before < limit).then_some(guard)
     }
 
-    /// Resolves when no client connection is open.
+    /// Counts an accept loop in for as long as the guard lives.
+    pub fn accepting(self: &Arc<Self>) -> AcceptGuard {
+        self.accepting.fetch_add(1, Ordering::AcqRel);
+        AcceptGuard(Arc::clone(self))
+    }
+
+    /// Resolves when no client connection is open and none can come any more.
     pub async fn emptied(&self) {
         loop {
             let notified = self.empty.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            if self.connections() == 0 {
+            // In this order: what a loop takes is counted before the loop ends.
+            if self.accepting.load(Ordering::Acquire) == 0 && self.connections() == 0 {
                 return;
             }
             notified.await;
+        }
+    }
+}
+
+/// One accept loop.
+#[derive(Debug)]
+pub struct AcceptGuard(Arc<Drain>);
+
+impl Drop for AcceptGuard {
+    fn drop(&mut self) {
+        if self.0.accepting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.empty.notify_waiters();
         }
     }
 }
