@@ -306,7 +306,10 @@ fn start_worker(
         tasks::spawn("deadlines", Arc::clone(&worker.deadlines).run());
         for (listener, socket) in sockets {
             match TcpListener::from_std(socket) {
-                Ok(socket) => drop(tasks::spawn("accept", accept::run(Arc::clone(&worker), listener, socket))),
+                Ok(socket) => {
+                    let accepting = worker.drain.accepting();
+                    tasks::spawn("accept", accept::run(Arc::clone(&worker), listener, socket, accepting));
+                }
                 Err(error) => tracing::error!(listener = &*listener.name, %error, "socket cannot be used"),
             }
         }

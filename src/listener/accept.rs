@@ -15,7 +15,7 @@ use super::client_io::{ClientIo, ConnectionFacts, TlsFacts};
 use super::http1;
 use super::proxy_protocol::{self, LONGEST, Parsed};
 use super::tls::TlsStore;
-use super::worker::{ConnectionGuard, Worker};
+use super::worker::{AcceptGuard, ConnectionGuard, Worker};
 use crate::base::reason::Reason;
 use crate::base::tasks;
 use crate::forward::pingora::http2;
@@ -34,7 +34,7 @@ pub struct Listener {
 }
 
 /// Accepts until draining closes the listener.
-pub async fn run(worker: Arc<Worker>, listener: Arc<Listener>, socket: TcpListener) {
+pub async fn run(worker: Arc<Worker>, listener: Arc<Listener>, socket: TcpListener, _accepting: AcceptGuard) {
     let closing = worker.drain.closing();
     tokio::pin!(closing);
     loop {

@@ -65,6 +65,8 @@ pub struct Drain {
     /// Read by every request, so without a lock; the channel wakes those who wait.
     now: AtomicU8,
     phase: watch::Sender<Phase>,
+    /// Loops that may still take a connection out of a backlog.
+    accepting: AtomicUsize,
     connections: AtomicUsize,
     empty: Notify,
 }
@@ -74,6 +76,7 @@ impl Default for Drain {
         Self {
             now: AtomicU8::new(Phase::Serving as u8),
             phase: watch::Sender::new(Phase::Serving),
+            accepting: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             empty: Notify::new(),
         }
@@ -133,16 +136,35 @@ impl Drain {
         (before < limit).then_some(guard)
     }
 
-    /// Resolves when no client connection is open.
+    /// Counts an accept loop in for as long as the guard lives.
+    pub fn accepting(self: &Arc<Self>) -> AcceptGuard {
+        self.accepting.fetch_add(1, Ordering::AcqRel);
+        AcceptGuard(Arc::clone(self))
+    }
+
+    /// Resolves when no client connection is open and none can come any more.
     pub async fn emptied(&self) {
         loop {
             let notified = self.empty.notified();
             tokio::pin!(notified);
             notified.as_mut().enable();
-            if self.connections() == 0 {
+            // In this order: what a loop takes is counted before the loop ends.
+            if self.accepting.load(Ordering::Acquire) == 0 && self.connections() == 0 {
                 return;
             }
             notified.await;
+        }
+    }
+}
+
+/// One accept loop.
+#[derive(Debug)]
+pub struct AcceptGuard(Arc<Drain>);
+
+impl Drop for AcceptGuard {
+    fn drop(&mut self) {
+        if self.0.accepting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.empty.notify_waiters();
         }
     }
 }

@@ -95,7 +95,7 @@ impl Admitted<'_> {
                 append.push((name.clone(), value));
             }
         }
-        let told = self.trusted && request.values(&REAL_IP).next().is_some();
+        let told = self.chain.trusted && request.values(&REAL_IP).next().is_some();
         if let (false, Ok(client)) = (told, HeaderValue::try_from(self.chain.facts.client.to_string())) {
             removed.push(Cow::Owned(REAL_IP));
             append.push((REAL_IP, client));
@@ -119,7 +119,7 @@ impl Admitted<'_> {
             target,
             host,
             remove: removed,
-            trusted: self.trusted,
+            trusted: self.chain.trusted,
             append,
             upstream: Arc::clone(upstream),
             timeouts: action.written.timeouts.clone(),

@@ -22,8 +22,6 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) struct Admitted<'a> {
     started: Instant,
     started_at: Duration,
-    /// The peer may say who it speaks for.
-    pub(super) trusted: bool,
     pub(super) chain: Chain<'a>,
     pub(super) request_id: RequestId,
     pub(super) host: Option<String>,
@@ -36,7 +34,6 @@ impl<'a> Admitted<'a> {
         let peer = forwarded::Peer { address: connection.client.ip(), tls: connection.tls.is_some(), host: authority };
         let chain = forwarded::assess(peer, &settings.trusted_proxies, |field| request.values(forwarded_name(field)));
         Self {
-            trusted: settings.trusted_proxies.contains(connection.client.ip()),
             started: clock::now(),
             started_at: clock::since_epoch(),
             chain,

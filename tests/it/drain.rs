@@ -159,8 +159,7 @@ async fn no_request_is_lost_while_traffic_moves_elsewhere() {
         let mut served = 0;
         // A client with connections of its own, until it is refused one, as a load balancer would send it until then.
         while let Ok(stream) = crate::support::stream::Stream::connect(address).await {
-            drop(stream);
-            let mut client = Client::connect(address).await;
+            let mut client = Client::over(stream);
             assert_eq!(client.get("/").await.status, 200);
             served += 1;
         }

@@ -95,6 +95,8 @@ pub struct ClientFacts<'a> {
 #[derive(Clone, Debug)]
 pub struct Chain<'a> {
     pub facts: ClientFacts<'a>,
+    /// Whether the peer is a trusted proxy.
+    pub trusted: bool,
     hops: Hops,
 }
 
@@ -136,7 +138,8 @@ where
 {
     let mut hops = Hops::new(peer.address.to_canonical());
     let mut told = Told::default();
-    if trusted.contains(hops.peer) {
+    let is_trusted = trusted.contains(hops.peer);
+    if is_trusted {
         let chain = || entries(lines(Field::For));
         if chain().next().is_some() {
             walk(&mut hops, trusted, chain().map(entry::node));
@@ -161,7 +164,7 @@ where
         proto: told.proto.unwrap_or(own_proto),
         host: told.host.or_else(|| entry::host(peer.host.as_bytes())).unwrap_or_default(),
     };
-    Chain { facts, hops }
+    Chain { facts, trusted: is_trusted, hops }
 }
 
 #[derive(Default)]

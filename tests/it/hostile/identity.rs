@@ -17,7 +17,7 @@ async fn a_trusted_proxy_may_go_on_saying_what_it_knows() {
 }
 
 #[tokio::test]
-async fn a_stranger_may_not() {
+async fn a_stranger_cannot_claim_an_address_by_any_of_the_usual_fields() {
     let upstream = Upstream::echo();
     let gateway = TestGateway::start(&forward_all(upstream.address())).await;
     let echo = gateway.request(format!("GET / HTTP/1.1\r\nHost: api.test\r\n{CLAIMS}\r\n")).await.echo();

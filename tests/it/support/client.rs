@@ -43,6 +43,10 @@ impl Client {
         Self { wire: Wire::new(within("connect", Stream::connect(address)).await.unwrap(), None) }
     }
 
+    pub fn over(stream: Stream) -> Self {
+        Self { wire: Wire::new(stream, None) }
+    }
+
     pub async fn connect_from(source: IpAddr, address: SocketAddr) -> Self {
         Self { wire: Wire::new(within("connect", Stream::connect_from(source, address)).await.unwrap(), None) }
     }
