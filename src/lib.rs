@@ -21,7 +21,6 @@ pub mod upstream;
 // 6  beside the path
 pub mod admin;
 pub mod app;
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the room that talks to people")]
 pub mod cli;
 pub mod config;
 pub mod sandbox;
