@@ -1,7 +1,7 @@
 .PHONY: run test check bench fuzz setup
 
 # As shipped, whole-program optimisation included: the gateway is meant to be measured. It makes the first build about
-# two minutes longer; for a look that does not matter, `cargo run -- run` is quicker.
+# two minutes longer; `cargo run -- run` will do for a quick look.
 run: setup
 	cargo run --release --locked -- run
 
