@@ -75,7 +75,7 @@ fn everything_of_a_bootstrap_arrives() {
 
 #[test]
 fn the_shipped_bootstrap_writes_the_defaults() {
-    let shipped = default_bootstrap();
+    let shipped = read_bootstrap(DEFAULT_BOOTSTRAP, DEFAULT_BOOTSTRAP_FILE).unwrap();
     let least = "version: 1\nlisteners: [{name: http, address: \"127.0.0.1:8080\"}]\n";
     let least = read_bootstrap(least, DEFAULT_BOOTSTRAP_FILE).unwrap();
     let without_listeners = |mut bootstrap: Bootstrap| {
