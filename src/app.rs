@@ -173,6 +173,15 @@ impl Running {
         self.reloader.reload().await
     }
 
+    /// As [`Running::reload`], for callers that must not wait for a disk.
+    pub fn start_reload(&self) {
+        let reloader = Arc::clone(&self.reloader);
+        let _on = self.runtime.enter();
+        tasks::spawn("reload", async move {
+            reloader.reload().await;
+        });
+    }
+
     /// Opens the access log anew, after its file was moved away.
     pub fn reopen_logs(&self) {
         self.access_log.reopen();

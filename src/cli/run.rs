@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -18,6 +19,9 @@ use crate::telemetry::log;
 
 /// The file name that marks the certificate which the gateway makes itself.
 const DEVELOPMENT_CERTIFICATE: &str = "dev.pem";
+
+/// How long blocking work of the control tasks may take to end behind the gateway.
+const LAST_WORK: Duration = Duration::from_millis(100);
 
 #[derive(Args, Clone)]
 pub(super) struct Run {
@@ -48,7 +52,10 @@ impl Run {
             .build()
             .map_err(Failure::start)?;
         let built_in = common.bootstrap_file().is_none();
-        runtime.block_on(serve(bootstrap, built_in, common.format))
+        let served = runtime.block_on(serve(bootstrap, built_in, common.format));
+        // A file or a resolver that hangs must not hold up the end.
+        runtime.shutdown_timeout(LAST_WORK);
+        served
     }
 
     fn apply(&self, bootstrap: &mut Bootstrap) -> Result<(), Failure> {
@@ -126,7 +133,7 @@ async fn serve(bootstrap: Bootstrap, built_in: bool, format: Format) -> Result<(
             Some(()) = signals.interrupt.recv() => running.interrupt(),
             Some(()) = signals.hangup.recv() => {
                 running.reopen_logs();
-                running.reload().await;
+                running.start_reload();
             }
         }
     }

@@ -1,6 +1,7 @@
 //! SIGTERM drains, SIGINT ends, SIGHUP reads again.
 
 use std::fs;
+use std::process::Command;
 
 use super::process::{Place, bootstrap};
 use crate::support::gateway::forward_all;
@@ -58,6 +59,23 @@ async fn sigint_ends_at_once() {
     within("the request arrives", arrived.pass()).await;
     gateway.signal("TERM");
     gateway.says("draining").await;
+    gateway.signal("INT");
+    assert_eq!(gateway.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_routes_file_that_hangs_holds_up_neither_requests_nor_signals() {
+    let upstream = Upstream::echo();
+    let place = Place::serving(&forward_all(upstream.address()));
+    place.write("config/gateway.yaml", bootstrap("reload: { watch: false }\n"));
+    let mut gateway = place.start(&["run", "--format", "json"]);
+    let mut client = Client::connect(gateway.started().await.listener("http")).await;
+    assert_eq!(client.get("/").await.status, 200);
+    // A pipe that nobody writes to: opening it never ends.
+    fs::remove_file(place.path("routes.yaml")).unwrap();
+    assert!(Command::new("mkfifo").arg(place.path("routes.yaml")).status().unwrap().success());
+    gateway.signal("HUP");
+    assert_eq!(client.get("/").await.status, 200);
     gateway.signal("INT");
     assert_eq!(gateway.ended().await.code(), Some(0));
 }
