@@ -17,13 +17,14 @@ const VIA_ENTRY: HeaderValue = HeaderValue::from_static("1.1 sluice");
 pub fn hop_by_hop(fields: &HeaderMap) -> Vec<HeaderName> {
     let mut drop: Vec<HeaderName> = Vec::new();
     for value in fields.get_all(CONNECTION) {
-        for token in value.as_bytes().split(|byte| *byte == b',') {
-            if let Ok(name) = HeaderName::from_bytes(token.trim_ascii()) {
-                drop.push(name);
+        for token in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            let stays = [&b"close"[..], b"keep-alive", b"content-length", b"transfer-encoding", b"date"];
+            if stays.iter().any(|name| token.eq_ignore_ascii_case(name)) {
+                continue;
             }
+            drop.extend(HeaderName::from_bytes(token).ok());
         }
     }
-    drop.retain(|name| !matches!(name.as_str(), "content-length" | "transfer-encoding" | "date" | "close"));
     drop.extend(fields.keys().filter(|name| is_hop_by_hop(name.as_str()) && *name != "transfer-encoding").cloned());
     drop
 }

@@ -71,7 +71,7 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, connection: Arc<Connection
             }
             () = active.changed() => {
                 if active.none() {
-                    deadline.set(settings.deadlines.keep_alive);
+                    deadline.set(if drained { LAST_WORD } else { settings.deadlines.keep_alive });
                 }
                 continue;
             }
