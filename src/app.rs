@@ -12,13 +12,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Admin};
-use crate::base::deadline::{Deadlines, Rest};
+use crate::base::deadline::Deadlines;
 use crate::base::{clock, tasks};
 use crate::config::checked::Bootstrap;
 use crate::config::watch::{WatchError, Watcher};
 use crate::forward::pingora::Forwarder;
-use crate::listener::accept::{self, Listener};
+use crate::listener::accept::Listener;
 use crate::listener::bind::{self, BindError};
+use crate::listener::thread;
 use crate::listener::tls::{Reloaded, TlsError, TlsStore};
 use crate::listener::worker::{Drain, Phase, Settings, Worker};
 use crate::sandbox;
@@ -29,9 +30,6 @@ use crate::upstream::SystemResolver;
 
 /// How often replaced snapshots are freed and slow gauges refreshed.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
-
-/// When accepting has ended, how long a connection without a request may still bring one.
-const FRESH_GRACE: Duration = Duration::from_secs(1);
 
 /// How long the access log may take to write its last lines.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -104,7 +102,8 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
                 drain,
             }
         };
-        workers.push(start_worker(number, of_worker, make)?);
+        let worker = thread::start(number, of_worker, make);
+        workers.push(worker.map_err(|source| StartError::System { what: "worker thread", source })?);
     }
 
     let watchers = watch_files(&bootstrap, &reloader, &sockets, &metrics)?;
@@ -123,6 +122,7 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
         }
         None => None,
     };
+    tasks::spawn("failure", leave_on_failure(Arc::clone(&drain), metrics.clone(), Arc::clone(&settings)));
     tasks::spawn("housekeeping", keep_house(Arc::clone(&reloader), stopped.clone()));
     metrics.set_ready(true);
     tasks::spawn("end", end(workers, watchers, Arc::clone(&drain), Arc::clone(&access_log), stopped_sender));
@@ -189,19 +189,14 @@ impl Running {
 
     /// Leaves in order: not ready, then no new connections, then the end once nothing is in flight or the time is over.
     pub fn terminate(&self) {
-        let (drain, metrics, settings) = (Arc::clone(&self.drain), self.metrics.clone(), Arc::clone(&self.settings));
         let _on = self.runtime.enter();
-        tasks::spawn("drain", async move {
-            metrics.set_ready(false);
-            drain.advance(Phase::Leaving);
-            tracing::info!(delay = ?settings.drain.delay, timeout = ?settings.drain.timeout, "draining");
-            tokio::time::sleep(settings.drain.delay).await;
-            drain.advance(Phase::Closing);
-            if tokio::time::timeout(settings.drain.timeout, drain.emptied()).await.is_err() {
-                tracing::warn!(connections = drain.connections(), "drain timed out, what is left is cut");
-            }
-            drain.advance(Phase::Ended);
-        });
+        tasks::spawn("drain", leave(Arc::clone(&self.drain), self.metrics.clone(), Arc::clone(&self.settings)));
+    }
+
+    /// Whether it ended because something that it cannot do without had failed.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.drain.failed()
     }
 
     /// Ends at once; what is in flight is cut.
@@ -214,6 +209,27 @@ impl Running {
     pub async fn stopped(&self) {
         // The sender going away without a word is an end as well.
         let _ = self.stopped.clone().wait_for(|stopped| *stopped).await;
+    }
+}
+
+/// The way out, from readiness turning red to the end.
+async fn leave(drain: Arc<Drain>, metrics: Metrics, settings: Arc<Settings>) {
+    metrics.set_ready(false);
+    drain.advance(Phase::Leaving);
+    tracing::info!(delay = ?settings.drain.delay, timeout = ?settings.drain.timeout, "draining");
+    tokio::time::sleep(settings.drain.delay).await;
+    drain.advance(Phase::Closing);
+    if tokio::time::timeout(settings.drain.timeout, drain.emptied()).await.is_err() {
+        tracing::warn!(connections = drain.connections(), "drain timed out, what is left is cut");
+    }
+    drain.advance(Phase::Ended);
+}
+
+/// Half a gateway is worse than none: when a worker has failed, what is left of it leaves in order.
+async fn leave_on_failure(drain: Arc<Drain>, metrics: Metrics, settings: Arc<Settings>) {
+    drain.reached(Phase::Leaving).await;
+    if drain.failed() {
+        leave(drain, metrics, settings).await;
     }
 }
 
@@ -299,46 +315,6 @@ fn start_sandbox(bootstrap: &Bootstrap) -> Result<Option<SocketAddr>, StartError
         }
     });
     Ok(Some(address))
-}
-
-/// One thread with one runtime; it ends when drained, or when the gateway ends.
-fn start_worker(
-    number: usize,
-    sockets: Vec<(Arc<Listener>, std::net::TcpListener)>,
-    make: impl FnOnce() -> Worker + Send + 'static,
-) -> Result<JoinHandle<()>, StartError> {
-    let system = |what| move |source| StartError::System { what, source };
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system("worker runtime"))?;
-    let serve = async move {
-        let worker = Arc::new(make());
-        tasks::spawn("deadlines", Arc::clone(&worker.deadlines).run());
-        for (listener, socket) in sockets {
-            match TcpListener::from_std(socket) {
-                Ok(socket) => {
-                    let accepting = worker.drain.accepting();
-                    tasks::spawn("accept", accept::run(Arc::clone(&worker), listener, socket, accepting));
-                }
-                Err(error) => tracing::error!(listener = &*listener.name, %error, "socket cannot be used"),
-            }
-        }
-        worker.drain.closing().await;
-        worker.deadlines.fire(Rest::Idle);
-        tokio::select! {
-            () = worker.drain.emptied() => {}
-            () = worker.drain.reached(Phase::Ended) => {}
-            () = tokio::time::sleep(FRESH_GRACE) => worker.deadlines.fire(Rest::Fresh),
-        }
-        tokio::select! {
-            () = worker.drain.emptied() => {}
-            () = worker.drain.reached(Phase::Ended) => {}
-        }
-        worker.forwarder.close().await;
-    };
-    std::thread::Builder::new()
-        .name(format!("worker-{number}"))
-        .spawn(move || runtime.block_on(serve))
-        .map_err(system("worker thread"))
 }
 
 /// Reloads when files change: the routes, and the certificates of each listener.

@@ -1,6 +1,6 @@
 //! Deadlines without a timer each: a table per worker thread, walked ten times a second.
 //!
-//! Setting one is a store. A deadline fires up to two [`GRAIN`]s late, never early.
+//! Setting one is a store. A deadline fires up to two [`GRAIN`]s late, and early only by as much as the thread was held up before.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};

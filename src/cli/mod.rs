@@ -22,6 +22,8 @@ use crate::config::{self, RoutesReading};
 
 /// Found errors.
 const FOUND_ERRORS: u8 = 1;
+/// Ended by a failure of its own (`EX_SOFTWARE`).
+const FAILED: u8 = 70;
 /// Cannot start.
 const CANNOT_START: u8 = 64;
 

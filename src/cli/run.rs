@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{CANNOT_START, Common, Failure, Format, named_address, print, tell};
+use super::{CANNOT_START, Common, FAILED, Failure, Format, named_address, print, tell};
 use crate::app::{self, Running, StartError};
 use crate::base::host_pattern::HostPattern;
 use crate::config::checked::{Bootstrap, CertificateFiles, Listener, Sandbox};
@@ -127,7 +127,8 @@ async fn serve(bootstrap: Bootstrap, built_in: bool, format: Format) -> Result<(
         tokio::select! {
             () = running.stopped() => {
                 tracing::info!("stopped");
-                return Ok(());
+                let message = "a worker failed; the log says how".to_owned();
+                return if running.failed() { Err(Failure::Message { message, code: FAILED }) } else { Ok(()) };
             }
             Some(()) = signals.terminate.recv() => running.terminate(),
             Some(()) = signals.interrupt.recv() => running.interrupt(),

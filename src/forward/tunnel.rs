@@ -167,7 +167,9 @@ async fn read_head(upstream: &mut dyn Transport, io: &mut ClientIo) -> Result<(R
                 if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                     return Ok((head, rest));
                 }
-                io.write_all(&buffer).await.map_err(|_| Reason::ClientClosed)?;
+                let mut out = Vec::with_capacity(256);
+                write_interim(&mut out, &head);
+                io.write_all(&out).await.map_err(|_| Reason::ClientClosed)?;
                 buffer = rest;
                 continue;
             }
@@ -179,6 +181,14 @@ async fn read_head(upstream: &mut dyn Transport, io: &mut ClientIo) -> Result<(R
             Ok(_) => {}
         }
     }
+}
+
+/// An informational answer, without what was for our connection to the upstream only.
+fn write_interim(out: &mut Vec<u8>, head: &ResponseHead) {
+    let hop_by_hop = respond::hop_by_hop(&head.fields);
+    let fields = head.fields.iter().filter(|(name, _)| !hop_by_hop.contains(name));
+    let fields: Vec<_> = fields.map(|(name, value)| (name.clone(), value.clone())).collect();
+    super::head::write_relayed(out, head.status, &fields, false);
 }
 
 fn write_head(out: &mut Vec<u8>, exchange: &Exchange, head: &ResponseHead, switched: bool, goes_on: bool) {
@@ -279,6 +289,7 @@ async fn relay_body(
             return Ok(());
         }
         piece.clear();
+        piece.reserve(PIECE);
         match upstream.read_buf(&mut piece).await {
             Ok(0) if ending.ends_with_connection() => return Ok(()),
             Ok(0) | Err(_) => return Err(Reason::UpstreamReset),

@@ -17,7 +17,7 @@ use super::proxy_protocol::{self, LONGEST, Parsed};
 use super::tls::TlsStore;
 use super::worker::{AcceptGuard, ConnectionGuard, Worker};
 use crate::base::reason::Reason;
-use crate::base::tasks;
+use crate::base::{clock, tasks};
 use crate::forward::pingora::http2;
 use crate::telemetry::metrics::{Handshake, ListenerMetrics};
 
@@ -33,10 +33,14 @@ pub struct Listener {
     pub metrics: ListenerMetrics,
 }
 
+/// How often such errors are logged at most.
+const BETWEEN_WORDS: Duration = Duration::from_secs(1);
+
 /// Accepts until draining closes the listener.
 pub async fn run(worker: Arc<Worker>, listener: Arc<Listener>, socket: TcpListener, _accepting: AcceptGuard) {
     let closing = worker.drain.closing();
     tokio::pin!(closing);
+    let mut last_word = None;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -47,7 +51,10 @@ pub async fn run(worker: Arc<Worker>, listener: Arc<Listener>, socket: TcpListen
             Ok((stream, peer)) => begin(&worker, &listener, stream, peer),
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
-                tracing::error!(listener = &*listener.name, %error, "accept failed");
+                if last_word.is_none_or(|at| clock::now() - at > BETWEEN_WORDS) {
+                    tracing::error!(listener = &*listener.name, %error, "accept failed");
+                    last_word = Some(clock::now());
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

@@ -11,5 +11,6 @@ pub mod http1;
 pub mod proxy_protocol;
 pub mod request;
 mod syntax;
+pub mod thread;
 pub mod tls;
 pub mod worker;

@@ -1,7 +1,7 @@
 //! What one worker thread works with.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, watch};
 
@@ -67,6 +67,7 @@ pub struct Drain {
     phase: watch::Sender<Phase>,
     /// Loops that may still take a connection out of a backlog.
     accepting: AtomicUsize,
+    failed: AtomicBool,
     connections: AtomicUsize,
     empty: Notify,
 }
@@ -77,6 +78,7 @@ impl Default for Drain {
             now: AtomicU8::new(Phase::Serving as u8),
             phase: watch::Sender::new(Phase::Serving),
             accepting: AtomicUsize::new(0),
+            failed: AtomicBool::new(false),
             connections: AtomicUsize::new(0),
             empty: Notify::new(),
         }
@@ -94,6 +96,17 @@ impl Drain {
             }
             later
         });
+    }
+
+    /// Something that the gateway cannot do without is lost: it begins to leave.
+    pub fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+        self.advance(Phase::Leaving);
+    }
+
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
     }
 
     #[must_use]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use pingora::http::ResponseHeader;
 use pingora::modules::http::HttpModules;
@@ -181,7 +181,7 @@ impl ProxyHttp for Engine {
             return refuse(exchange, Reason::UpstreamProtocol);
         }
         if response.status.is_informational() {
-            exchange.touch();
+            // No progress: an upstream that sends these for ever has still not begun to answer.
             return Ok(());
         }
         if !is_plainly_framed(&response.headers) {
@@ -204,6 +204,10 @@ impl ProxyHttp for Engine {
     ) -> Result<()> {
         let exchange = exchange(ctx)?;
         if !response.status.is_informational() {
+            if exchange.facts.version != Version::HTTP_2 {
+                // What it announces does not come: Pingora drops the trailers of HTTP/1.1.
+                response.remove_header(&TRAILER);
+            }
             if exchange.facts.version == Version::HTTP_10 {
                 // Chunks are unknown to HTTP/1.0; without a length the answer ends with the connection.
                 response.remove_header(&TRANSFER_ENCODING);
