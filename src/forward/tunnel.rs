@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Version};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -194,7 +194,7 @@ fn write_interim(out: &mut Vec<u8>, head: &ResponseHead) {
 fn write_head(out: &mut Vec<u8>, exchange: &Exchange, head: &ResponseHead, switched: bool, goes_on: bool) {
     let mut fields = head.fields.clone();
     let drop = respond::hop_by_hop(&fields);
-    respond::edit(exchange, &drop, &mut fields);
+    respond::edit(exchange, Version::HTTP_11, &drop, &mut fields);
     if switched {
         for name in [http::header::CONNECTION, http::header::UPGRADE] {
             for value in head.fields.get_all(&name) {

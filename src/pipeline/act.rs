@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION, VIA};
-use http::{HeaderName, HeaderValue, Version};
+use http::{HeaderName, HeaderValue};
 
 use super::admit::{Admitted, forwarded_name};
 use super::rescue::REQUEST_ID;
+use super::respond::via;
 use super::verdict::{Answer, Forward, Verdict};
 use super::view::RequestView;
 use crate::base::reason::Reason;
@@ -103,7 +104,7 @@ impl Admitted<'_> {
         if let Ok(id) = HeaderValue::from_str(self.request_id.as_str()) {
             append.push((REQUEST_ID, id));
         }
-        append.push((VIA, HeaderValue::from_static(via_entry(request.version()))));
+        append.push((VIA, via(request.version())));
         for name in remove.iter().chain(set.iter().map(|(name, _)| name)) {
             append.retain(|(ours, _)| ours != name);
             removed.push(Cow::Owned(name.clone()));
@@ -147,13 +148,4 @@ fn forwarded_target<'p>(
         }
     }
     target
-}
-
-/// The version a request was received by (RFC 9110 §7.6.3); the pseudonym keeps host names inside.
-fn via_entry(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_2 => "2 sluice",
-        Version::HTTP_10 => "1.0 sluice",
-        _ => "1.1 sluice",
-    }
 }

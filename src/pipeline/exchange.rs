@@ -167,15 +167,22 @@ impl Exchange {
         self.touch_in(stage);
     }
 
-    /// Whose turn it is while a body or an answer is being relayed; without meaning in other stages.
-    pub fn turn(&self, to_client: bool) {
+    /// More of the request body is being asked for: whether the client keeps us waiting. Without meaning in other stages.
+    pub fn reading(&self, waiting: bool) {
+        self.turn(waiting, Stage::Sending, Stage::Receiving);
+    }
+
+    /// A part of the answer is being written: whether the client keeps us waiting. Without meaning in other stages.
+    pub fn writing(&self, waiting: bool) {
+        self.turn(waiting, Stage::Relaying, Stage::Delivering);
+    }
+
+    fn turn(&self, waiting: bool, of_upstream: Stage, of_client: Stage) {
         let stage = self.progress().stage;
-        match (stage, to_client) {
-            (Stage::Sending, true) => self.enter(Stage::Receiving),
-            (Stage::Receiving, false) => self.enter(Stage::Sending),
-            (Stage::Relaying, true) => self.enter(Stage::Delivering),
-            (Stage::Delivering, false) => self.enter(Stage::Relaying),
-            _ => {}
+        if waiting && stage == of_upstream {
+            self.enter(of_client);
+        } else if !waiting && stage == of_client {
+            self.enter(of_upstream);
         }
     }
 

@@ -1,15 +1,22 @@
 //! What happens to an upstream's answer head on its way to the client.
 
 use http::header::{CONNECTION, VIA};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use super::exchange::Exchange;
 use super::rescue::REQUEST_ID;
 use crate::listener::head::is_hop_by_hop;
 use crate::transform::headers::{self, FieldList};
 
-/// Our entry in `Via` (RFC 9110 §7.6.3); the pseudonym keeps host names inside.
-const VIA_ENTRY: HeaderValue = HeaderValue::from_static("1.1 sluice");
+/// Our entry in `Via` for a message received by this version (RFC 9110 §7.6.3); the pseudonym keeps host names inside.
+#[must_use]
+pub fn via(received: Version) -> HeaderValue {
+    HeaderValue::from_static(match received {
+        Version::HTTP_2 => "2 sluice",
+        Version::HTTP_10 => "1.0 sluice",
+        _ => "1.1 sluice",
+    })
+}
 
 /// Fields to take off an answer that came over HTTP/1.1: hop-by-hop ones and those that `Connection` names.
 /// `Transfer-Encoding` and `Trailer` stay: whoever writes the answer frames it anew.
@@ -30,11 +37,11 @@ pub fn hop_by_hop(fields: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// Removes what is not for the client, then carries out the route's edits.
-pub fn edit(exchange: &Exchange, hop_by_hop: &[HeaderName], answer: &mut impl FieldList) {
+pub fn edit(exchange: &Exchange, received: Version, hop_by_hop: &[HeaderName], answer: &mut impl FieldList) {
     for name in hop_by_hop {
         answer.remove(name);
     }
-    answer.append(&VIA, &VIA_ENTRY);
+    answer.append(&VIA, &via(received));
     if let Ok(id) = HeaderValue::from_str(exchange.facts.request_id.as_str()) {
         answer.set(&REQUEST_ID, &id);
     }

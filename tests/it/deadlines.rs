@@ -144,3 +144,31 @@ async fn an_answer_that_takes_long_is_none_of_the_clients_deadlines() {
     gate.open();
     assert_eq!(waiting.response().await.text(), "late");
 }
+
+#[tokio::test]
+async fn a_pausing_answer_is_not_the_clients_fault_although_it_still_sends() {
+    let (paused, go_on) = (Gate::closed(), Gate::closed());
+    let gates = (paused.clone(), go_on.clone());
+    let upstream = Upstream::scripted(move |mut conn| {
+        let (paused, go_on) = gates.clone();
+        async move {
+            if conn.head().await?.unwrap().target == "/stalls" {
+                return conn.stall().await;
+            }
+            conn.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nabc").await?;
+            paused.open();
+            go_on.pass().await;
+            conn.send("def").await
+        }
+    });
+    let gateway = with_deadline("body: 150ms", &upstream).await;
+    let mut client = gateway.client().await;
+    client.send("POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 1000\r\n\r\nonly a part").await;
+    within("the answer begins", paused.pass()).await;
+    // Longer than the client's own deadline: another connection meets it meanwhile.
+    let mut other = gateway.client().await;
+    other.send("POST /stalls HTTP/1.1\r\nHost: api.test\r\nContent-Length: 10\r\n\r\nab").await;
+    gateway.logged_reason("BODY_TIMEOUT").await;
+    go_on.open();
+    assert_eq!(client.response().await.text(), "abcdef");
+}

@@ -51,7 +51,9 @@ async fn an_http1_client_reaches_an_h2_upstream() {
     let gateway = TestGateway::start(&forward_with(upstream.address(), H2, "")).await;
     let mut client = gateway.client().await;
     for _ in 0..2 {
-        let echo = client.request("POST /a?b HTTP/1.1\r\nHost: api.test\r\nContent-Length: 3\r\n\r\nabc").await.echo();
+        let response = client.request("POST /a?b HTTP/1.1\r\nHost: api.test\r\nContent-Length: 3\r\n\r\nabc").await;
+        assert_eq!(response.field("via"), Some("2 sluice"));
+        let echo = response.echo();
         assert_eq!((echo.target.as_str(), echo.body_length, echo.connection), ("/a?b", 3, 0));
     }
     let seen = upstream.request(1).await;

@@ -138,7 +138,7 @@ impl Handed {
         while self.flushed < self.written.len() {
             let polled = Pin::new(&mut *io).poll_write(cx, &self.written[self.flushed..]);
             if polled.is_pending() {
-                self.exchange.turn(true);
+                self.exchange.writing(true);
             }
             let sent = ready!(polled)?;
             if sent == 0 {
@@ -147,7 +147,7 @@ impl Handed {
             self.loan.answered.store(true, Ordering::Release);
             self.flushed += sent;
             // Only what was taken counts: this is called again and again while the client takes nothing.
-            self.exchange.turn(false);
+            self.exchange.writing(false);
         }
         self.flushed = 0;
         self.written.clear();
@@ -181,7 +181,7 @@ impl AsyncRead for Handed {
         let Some(io) = this.io.as_mut() else { return Poll::Ready(Ok(())) };
         let before = out.filled().len();
         let polled = Pin::new(io).poll_read(cx, out);
-        this.exchange.turn(polled.is_pending());
+        this.exchange.reading(polled.is_pending());
         ready!(polled)?;
         let read = &out.filled()[before..];
         if read.is_empty() {
@@ -213,7 +213,7 @@ impl AsyncWrite for Handed {
             if bytes.len() >= GATHER {
                 let Some(io) = this.io.as_mut() else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
                 let polled = Pin::new(io).poll_write(cx, bytes);
-                this.exchange.turn(polled.is_pending());
+                this.exchange.writing(polled.is_pending());
                 let sent = ready!(polled)?;
                 this.loan.answered.store(true, Ordering::Release);
                 return Poll::Ready(Ok(sent));

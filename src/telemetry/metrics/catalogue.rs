@@ -54,7 +54,7 @@ use Kind::{Counter, Gauge, Histogram};
 
 families! {
     REQUESTS "sluice_requests_total" Counter, ["route", "status_class"] "requests" "Finished requests.";
-    REQUEST_DURATION "sluice_request_duration_seconds" Histogram(LATENCY_BUCKETS), ["route"] "seconds" "Time from the first byte of a request to the last byte of its answer.";
+    REQUEST_DURATION "sluice_request_duration_seconds" Histogram(LATENCY_BUCKETS), ["route"] "seconds" "Time from the head of a request read to the last byte of its answer.";
     FIRST_BYTE "sluice_upstream_first_byte_seconds" Histogram(LATENCY_BUCKETS), ["route"] "seconds" "Time from a request's head read to the first byte of the upstream's answer, connecting included.";
     REQUEST_BYTES "sluice_request_bytes_total" Counter, ["route"] "bytes" "Bytes of request bodies, without framing.";
     RESPONSE_BYTES "sluice_response_bytes_total" Counter, ["route"] "bytes" "Bytes of response bodies, without framing.";
