@@ -4,7 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sluice::config::{self, Report, report, schema};
+use proptest::prelude::*;
+use sluice::config::{self, Report, checked, report, schema};
+use sluice::telemetry::log::{self, LogError};
+use sluice::telemetry::metrics::{MAX_UPSTREAMS, Metrics};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -104,4 +107,93 @@ fn a_bootstrap_file_that_is_not_there_is_a_report_of_its_own() {
     let report = config::load_bootstrap(Path::new("nowhere/gateway.yaml")).unwrap_err();
     assert_eq!(report.errors().next().unwrap().code, report::Code::Unreadable);
     assert!(report.render_text(false).contains("nowhere/gateway.yaml"));
+}
+
+fn codes(report: &Report) -> Vec<report::Code> {
+    report.diagnostics().map(|diagnostic| diagnostic.code).collect()
+}
+
+/// Whether `sluice check` accepts a log filter, and whether `sluice run` can log with it.
+fn checked_and_started(level: &str) -> (bool, bool) {
+    let text = format!(
+        "version: 1\nlisteners: [{{name: http, address: \"127.0.0.1:80\"}}]\nlog: {{level: {}}}\n",
+        serde_json::Value::from(level)
+    );
+    let checked = config::read_bootstrap(&text, "gateway.yaml");
+    assert!(checked.as_ref().err().is_none_or(|report| codes(report) == [report::Code::LogLevel]), "{checked:?}");
+    // The log of this process is set up once and quiet; only the filters matter.
+    let init = |level: &str| log::init(&checked::Log { level: level.to_owned(), json: false });
+    assert!(matches!(init("off"), Ok(()) | Err(LogError::Repeated(_))));
+    (checked.is_ok(), matches!(init(level), Err(LogError::Repeated(_))))
+}
+
+#[test]
+fn the_check_and_the_log_agree_about_log_filters() {
+    for (level, sound) in [
+        ("info", true),
+        ("WARN", true),
+        ("off", true),
+        ("error,sluice=debug", true),
+        ("info,sluice::route=TRACE,pingora_core=off", true),
+        ("sluice[request{route=a}]=trace", true),
+        ("[request]=debug", true),
+        ("inof", false),
+        ("info,debgu", false),
+        ("", false),
+        (",", false),
+        ("info,", false),
+        ("info,,sluice=debug", false),
+        ("info, sluice=debug", false),
+        ("=info", false),
+        ("=", false),
+        ("sluice", false),
+        ("sluice=loud", false),
+        ("a=b=c", false),
+        ("*=info", false),
+        ("info;debug", false),
+        ("[span{", false),
+        ("[a{b=1,c}]=debug,x", false),
+    ] {
+        assert_eq!(checked_and_started(level), (sound, sound), "{level:?}");
+    }
+    // The log would take these for names of modules, or for all levels.
+    for level in [" info", "info ", "a b=info", "sluice=", "é=info"] {
+        assert_eq!(checked_and_started(level), (false, true), "{level:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_log_filter_passes_the_check_and_stops_the_start(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec!["info", "OFF", "3", "sluice", "::", ":", "-", "=", ",", "[", "]", "{", "}", "a", " ", "\"", "/"]),
+            0..8,
+        ),
+    ) {
+        let (checked, started) = checked_and_started(&pieces.concat());
+        prop_assert!(!checked || started);
+    }
+}
+
+#[test]
+fn names_that_metrics_reserve_are_refused() {
+    let reserved = |route: &str, upstream: &str| {
+        let text = format!(
+            "version: 1\nupstreams: {{{upstream}: {{endpoints: [\"a:1\"]}}}}\nroutes:\n  \
+             - {{name: {route}, match: {{path: /}}, auth: none, upstream: {upstream}}}\n"
+        );
+        let reading = config::read_routes(&text, "routes.yaml");
+        assert!(reading.routes.unwrap().routes[0].action.is_err() != reading.report.is_ok());
+        codes(&reading.report) == [report::Code::ReservedName]
+    };
+    let metrics = Metrics::new();
+    for number in 0..=MAX_UPSTREAMS {
+        drop(metrics.upstream(&format!("up-{number}")));
+    }
+    let text = metrics.encode();
+    for (label, name) in [("route", "none"), ("upstream", "other")] {
+        assert!(text.contains(&format!("{label}=\"{name}\"")), "metrics no longer use `{name}`");
+    }
+    assert!(reserved("none", "a") && reserved("other", "a") && reserved("a", "other"));
+    assert!(!reserved("a", "none") && !reserved("others", "a") && !reserved("None", "a"));
 }

@@ -1,5 +1,6 @@
 //! Which requests a route is for.
 
+use http::header::HOST;
 use http::{HeaderName, Method};
 
 use super::super::model::{At, List, Text, routes as written};
@@ -63,6 +64,7 @@ pub(super) fn check(written: &written::Match, reader: &mut Reader<'_>) -> Option
     let mut fields = Vec::new();
     for (name, condition) in written.headers.iter().flat_map(|headers| &headers.value.0) {
         if let Some(parsed) = headers::name(&name.value, name.span, reader) {
+            not_host(&parsed, name.span, reader);
             fields.push((name.span, FieldMatch { name: parsed, value: value(&condition.value) }));
         }
         if let written::Condition::Exact(text) = &condition.value {
@@ -83,6 +85,14 @@ pub(super) fn check(written: &written::Match, reader: &mut Reader<'_>) -> Option
         headers: unrepeated(fields, HeaderName::as_str, "header", reader),
         query: unrepeated(query, |name| name, "query parameter", reader),
     })
+}
+
+/// The host of a request may also stand in its target, is compared without case and port, and decides before all else.
+fn not_host(name: &HeaderName, span: Span, reader: &mut Reader<'_>) {
+    if *name == HOST {
+        let mistake = Diagnostic::new(Code::HostCondition, span, "the host is not a condition on a header");
+        reader.note(mistake.help("write it in `hosts` of this match, such as `hosts: [api.example.com]`"));
+    }
 }
 
 fn value(condition: &written::Condition) -> ValueMatch {

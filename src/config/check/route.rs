@@ -80,7 +80,7 @@ pub(super) fn max_body(written: &OrOff<super::super::model::Size>) -> Option<u64
 
 /// Closed by default: a route without `auth` is a mistake, never an open door.
 fn auth(written: &written::Route, reader: &mut Reader<'_>) -> Option<Auth> {
-    if !written.keys.has("auth") {
+    if !written.keys.is_meant("auth") {
         let name = written.name.as_ref().map_or("this route".into(), |name| format!("route `{}`", name.value.0));
         let message = format!("{name} does not say how its callers are known");
         let mistake =
@@ -95,6 +95,9 @@ fn auth(written: &written::Route, reader: &mut Reader<'_>) -> Option<Auth> {
 fn action(written: &written::Route, reader: &mut Reader<'_>) -> Option<&'static str> {
     let mut found = ACTIONS.iter().filter_map(|key| Some((*key, written.keys.place(key)?)));
     let Some((action, first)) = found.next() else {
+        if ACTIONS.iter().any(|key| written.keys.is_meant(key)) {
+            return None;
+        }
         let message = format!("a route needs one of {}", list_of(ACTIONS));
         reader.note(Diagnostic::new(Code::NoAction, written.keys.mapping, message).label("this route does nothing"));
         return None;
@@ -172,6 +175,7 @@ fn rewrite(
             let path = written.value.path.as_ref()?;
             template::check(path, Makes::Path, pattern, reader).map(Rewrite::Path)
         }
+        (None, None) if keys.is_meant("strip_prefix") || keys.is_meant("path") => None,
         (None, None) => {
             let message = "`rewrite` needs `strip_prefix` or `path`";
             reader.note(Diagnostic::new(Code::MissingKey, written.span, message));

@@ -13,6 +13,14 @@ use super::route::{self, Around};
 use super::{matching, upstream, version};
 use crate::route::{RouteMatch, conflicts};
 
+/// The label of requests that no route matched.
+const UNROUTED: &str = "none";
+/// The label of names beyond the limit of metrics.
+const BEYOND: &str = "other";
+/// Names that metrics give a meaning of their own.
+const RESERVED_ROUTES: [&str; 2] = [UNROUTED, BEYOND];
+const RESERVED_UPSTREAMS: [&str; 1] = [BEYOND];
+
 /// Checks what was read. `None` when the file is refused; then the reader is faulty.
 pub(in crate::config) fn check(
     file: &Arc<str>,
@@ -31,24 +39,32 @@ pub(in crate::config) fn check(
     let around = Around { upstreams: &states, timeouts, max_body };
     let mut used = BTreeSet::new();
     let mut routes = Vec::new();
+    let mut all_sound = written.routes.is_some();
     for (index, one) in written.routes.iter().flat_map(|list| &list.value.0).enumerate() {
-        if let Some(route) = self::route(index, one, &around, &mut used, reader) {
-            routes.push(route);
-        }
+        let route = self::route(index, one, &around, &mut used, reader);
+        all_sound &= route.as_ref().is_some_and(|route| route.faults.is_empty());
+        routes.extend(route);
     }
     unique_names(&mut routes, reader);
     ties(&mut routes, reader);
-    for (name, _) in written.upstreams.iter().flat_map(|named| &named.value.0) {
-        if !used.contains(&*name.value) {
-            let message = format!("no route uses the upstream `{}`", name.value);
-            reader.note(Diagnostic::new(Code::UnusedUpstream, name.span, message));
-        }
+    // A mistake in a route may well be what hides the name of its upstream.
+    if all_sound {
+        unused(written.upstreams.as_ref(), &used, reader);
     }
     if reader.is_faulty() {
         return None;
     }
     let routes = routes.into_iter().map(Checked::finish).collect();
     Some(Routes { file: Arc::clone(file), version: digest.to_owned(), upstreams, routes })
+}
+
+fn unused(written: Option<&At<Named<Guarded<written::Upstream>>>>, used: &BTreeSet<&str>, reader: &mut Reader<'_>) {
+    for (name, _) in written.iter().flat_map(|named| &named.value.0) {
+        if !used.contains(&*name.value) {
+            let message = format!("no route uses the upstream `{}`", name.value);
+            reader.note(Diagnostic::new(Code::UnusedUpstream, name.span, message));
+        }
+    }
 }
 
 type States<'a> = HashMap<&'a str, Vec<String>>;
@@ -63,6 +79,7 @@ fn upstreams<'a>(
     for (name, guarded) in written.iter().flat_map(|named| &named.value.0) {
         let (checked, mut faults) = reader.guard(|reader| {
             name_is_sound(name, reader);
+            not_reserved(&name.value, name.span, &RESERVED_UPSTREAMS, reader);
             guarded.value.value.as_ref().and_then(|written| upstream::check(name, written, folder, reader))
         });
         faults.extend_from_slice(&guarded.value.faults);
@@ -77,6 +94,17 @@ fn upstreams<'a>(
 fn name_is_sound(name: &At<Box<str>>, reader: &mut Reader<'_>) {
     if let Err(message) = super::super::model::check_name(&name.value) {
         reader.note(Diagnostic::new(Code::Name, name.span, message));
+    }
+}
+
+/// A name of a metric's own would mix two things in one series.
+fn not_reserved(name: &str, span: Span, reserved: &[&str], reader: &mut Reader<'_>) {
+    if reserved.contains(&name) {
+        let mistake = Diagnostic::new(Code::ReservedName, span, format!("the name `{name}` is reserved"));
+        reader.note(mistake.label("choose another name").note(match name {
+            UNROUTED => "metrics use it for requests that no route matched",
+            _ => "metrics use it for all names beyond their limit",
+        }));
     }
 }
 
@@ -136,9 +164,14 @@ fn route<'a>(
     let pattern = match &matches {
         Ok(matches) | Err(matches) => matches.as_ref().map(|matches| &matches.path),
     };
-    let (action, mistakes) = reader.guard(|reader| route::check(route, pattern, around, used, reader));
-    faults.extend(mistakes);
     let name = route.name.as_ref();
+    let (action, mistakes) = reader.guard(|reader| {
+        if let Some(name) = name {
+            not_reserved(&name.value.0, name.span, &RESERVED_ROUTES, reader);
+        }
+        route::check(route, pattern, around, used, reader)
+    });
+    faults.extend(mistakes);
     Some(Checked {
         name: name.map_or_else(|| Arc::from(format!("routes[{index}]")), |name| Arc::from(&*name.value.0)),
         name_span: name.map(|name| name.span),

@@ -102,7 +102,7 @@ fn tls(
 }
 
 fn server_name_missing(keys: &Keys, endpoints: Option<&[EndpointAddress]>, reader: &mut Reader<'_>) {
-    if keys.has("server_name") {
+    if keys.is_meant("server_name") {
         return;
     }
     let message = "`tls` does not say which name the upstream's certificate carries";

@@ -3,18 +3,20 @@
 use crate::config::report::{Code, Diagnostic};
 use crate::config::yaml::{Entry, Keys, NodeId, Reader, did_you_mean, list_of};
 
+/// Notes an unknown key, and gives the one that was most likely meant.
 pub(in crate::config) fn unknown_key(
     entry: &Entry<'_>,
     what: &str,
     known: &[&'static str],
     open: bool,
     reader: &mut Reader<'_>,
-) {
+) -> Option<&'static str> {
     if open && entry.key.starts_with("x-") {
-        return;
+        return None;
     }
     let mut mistake = Diagnostic::new(Code::UnknownKey, entry.span, format!("unknown key `{}` in {what}", entry.key));
-    mistake = match did_you_mean(entry.key, known.iter().copied()) {
+    let meant = did_you_mean(entry.key, known.iter().copied());
+    mistake = match meant {
         Some(meant) => mistake.label(format!("did you mean `{meant}`?")),
         None => mistake.label("not known here"),
     };
@@ -23,10 +25,11 @@ pub(in crate::config) fn unknown_key(
         mistake = mistake.help("keys that begin with `x-` are free, for anchors and for your own notes");
     }
     reader.note(mistake);
+    meant
 }
 
 pub(in crate::config) fn missing_key(need: &str, key: &str, what: &str, keys: &Keys, reader: &mut Reader<'_>) {
-    if need == "required" && !keys.has(key) {
+    if need == "required" && !keys.is_meant(key) {
         let mistake = Diagnostic::new(Code::MissingKey, keys.mapping, format!("{what} needs `{key}`"));
         reader.note(mistake.label(format!("`{key}` is missing here")));
     }

@@ -109,7 +109,8 @@ macro_rules! model {
                             continue;
                         }
                     )*
-                    $crate::config::model::unknown_key(&entry, $what, Self::KEYS, Self::OPEN, reader);
+                    let meant = $crate::config::model::unknown_key(&entry, $what, Self::KEYS, Self::OPEN, reader);
+                    this.keys.meant.extend(meant);
                 }
                 $( $crate::config::model::missing_key(
                     stringify!($need), $crate::config::model::key(stringify!($field)), $what, &this.keys, reader,

@@ -83,6 +83,8 @@ codes! {
     BodyTooLarge "E0412" "The body of a fixed answer is too large.";
     BodyNotAllowed "E0413" "A status that has no body is given one.";
     NoEffect "E0414" "A key has no effect together with this action.";
+    HostCondition "E0415" "A condition asks for the field `Host`; `match.hosts` is there for that.";
+    ReservedName "E0416" "A route or an upstream has a name that metrics use for something else.";
     ServerName "E0501" "An upstream with TLS does not say which name its certificate has to carry.";
     AutoNeedsTls "E0502" "`protocol: auto` chooses by ALPN, which needs `tls`.";
     CaFile "E0503" "The file with certificate authorities cannot be read.";

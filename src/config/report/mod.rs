@@ -233,6 +233,18 @@ mod tests {
     }
 
     #[test]
+    fn people_read_a_list_of_known_keys_once_and_programs_always() {
+        let mut report = report();
+        let unknown = |start, message| Diagnostic::new(Code::UnknownKey, Span { start, end: start + 1 }, message);
+        report.push(unknown(8, "unknown key `drei`").note("known: `one`, `two`"));
+        report.push(unknown(9, "unknown key `vier`").note("known: `head`"));
+        let text = report.render_text(false);
+        assert_eq!(text.matches("known: `one`").count(), 1, "{text}");
+        assert!(text.contains("known: `head`"), "{text}");
+        assert_eq!(report.to_json().to_string().matches("known: `one`").count(), 2);
+    }
+
+    #[test]
     fn text_shows_the_lines_and_colours_only_when_asked() {
         let report = report();
         let text = report.render_text(false);

@@ -1,8 +1,10 @@
 //! Findings for people: code, place, the lines themselves, the way out.
 
+use std::collections::HashSet;
+
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::{Diagnostic, Place, Report, Severity, Source, Span};
+use super::{Code, Diagnostic, Place, Report, Severity, Source, Span};
 
 /// Findings shown in full; a file of thousands of identical mistakes would only hide the first.
 const SHOWN: usize = 100;
@@ -16,8 +18,9 @@ const WIDTH: usize = 140;
 pub(super) fn text(report: &Report, source: &Source, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.term_width(WIDTH);
     let mut out = String::new();
+    let mut listed = HashSet::new();
     for diagnostic in report.diagnostics().take(SHOWN) {
-        out.push_str(&renderer.render(&[group(diagnostic, source)]));
+        out.push_str(&renderer.render(&[group(diagnostic, source, &mut listed)]));
         out.push_str("\n\n");
     }
     let total = report.diagnostics().count();
@@ -29,7 +32,8 @@ pub(super) fn text(report: &Report, source: &Source, color: bool) -> String {
     out
 }
 
-fn group<'a>(diagnostic: &'a Diagnostic, source: &'a Source) -> Group<'a> {
+/// `listed` are the lists of known keys given so far: they are long, and reading each once is enough.
+fn group<'a>(diagnostic: &'a Diagnostic, source: &'a Source, listed: &mut HashSet<&'a str>) -> Group<'a> {
     let level = match diagnostic.code.severity() {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -46,7 +50,8 @@ fn group<'a>(diagnostic: &'a Diagnostic, source: &'a Source) -> Group<'a> {
             (rest, primary) = (further, false);
         }
     }
-    for note in &diagnostic.notes {
+    let is_new = |note: &&'a String| diagnostic.code != Code::UnknownKey || listed.insert(note);
+    for note in diagnostic.notes.iter().filter(is_new) {
         group = group.element(Level::NOTE.message(note));
     }
     for help in &diagnostic.helps {

@@ -6,6 +6,7 @@
 //! finds the change.
 
 use std::collections::BTreeSet;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
@@ -83,7 +84,7 @@ impl Watcher {
         let files = paths.into_iter().map(File::new).collect();
         let mut watch = Watch { notify, files, steps: BTreeSet::new(), folders: BTreeSet::new(), timing };
         watch.follow();
-        watch.look();
+        watch.look_first();
         let body = move || watch.run(&inbox, &changed);
         let thread = thread::Builder::new().name("config-watch".into()).spawn(body).map_err(WatchError::Thread)?;
         Ok(Self { messages, thread: Some(thread) })
@@ -107,30 +108,35 @@ struct File {
     path: PathBuf,
     /// SHA-256 of the bytes last seen.
     seen: Option<[u8; 32]>,
-    /// Said to be gone already.
-    gone: bool,
+    /// Why it could not be read when last looked at; said once, not at every look.
+    failing: Option<ErrorKind>,
 }
 
 impl File {
     fn new(path: PathBuf) -> Self {
         let path = std::path::absolute(&path).unwrap_or(path);
-        Self { path, seen: None, gone: false }
+        Self { path, seen: None, failing: None }
     }
 
     /// Whether the bytes differ from those last seen.
     fn look(&mut self) -> bool {
-        let bytes = match std::fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                if !std::mem::replace(&mut self.gone, true) {
-                    tracing::warn!(file = %self.path.display(), %error, "a watched file cannot be read");
-                }
-                return false;
+        let before = self.failing;
+        self.read().unwrap_or_else(|error| {
+            if before != self.failing {
+                tracing::warn!(
+                    file = %self.path.display(), %error,
+                    "a watched file cannot be read; what was read last stays in force"
+                );
             }
-        };
-        self.gone = false;
-        let now = digest::digest(&SHA256, &bytes).as_ref().try_into().ok();
-        std::mem::replace(&mut self.seen, now) != now
+            false
+        })
+    }
+
+    fn read(&mut self) -> io::Result<bool> {
+        let bytes = std::fs::read(&self.path);
+        self.failing = bytes.as_ref().err().map(io::Error::kind);
+        let now = digest::digest(&SHA256, &bytes?).as_ref().try_into().ok();
+        Ok(std::mem::replace(&mut self.seen, now) != now)
     }
 }
 
@@ -217,6 +223,16 @@ impl Watch {
             }
         }
         (self.steps, self.folders) = (steps, folders);
+    }
+
+    /// Takes the files as they are at the start. What cannot be read then is said by whoever needs it: a file of
+    /// routes may well be missing where built-in ones serve.
+    fn look_first(&mut self) {
+        for file in &mut self.files {
+            if let Err(error) = file.read() {
+                tracing::debug!(file = %file.path.display(), %error, "a watched file cannot be read yet");
+            }
+        }
     }
 
     fn look(&mut self) -> bool {

@@ -1,5 +1,6 @@
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Receiver;
 
@@ -142,6 +143,47 @@ fn a_folder_that_is_not_there_yet_is_found_by_looking() {
     fs::create_dir(folder.path("later")).unwrap();
     folder.replace("later/routes.yaml", "one");
     assert_eq!(calls.recv_timeout(PATIENCE).unwrap(), "one");
+}
+
+/// Looks at a file after each step, and gives what was warned of.
+fn warnings(file: &mut File, steps: &[&dyn Fn()]) -> Vec<String> {
+    let folder = Folder::new();
+    let lines = Arc::new(fs::File::create(folder.path("log")).unwrap());
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).without_time().with_writer(lines);
+    tracing::subscriber::with_default(subscriber.finish(), || {
+        for step in steps {
+            step();
+            file.look();
+        }
+    });
+    fs::read_to_string(folder.path("log")).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_file_that_is_gone_is_told_once_and_what_was_read_goes_on() {
+    let folder = Folder::new();
+    let path = folder.path("routes.yaml");
+    let write = || folder.write("routes.yaml", "one");
+    let remove = || fs::remove_file(&path).unwrap();
+    write();
+    let mut file = File::new(path.clone());
+    assert!(file.read().unwrap());
+    let told = warnings(&mut file, &[&|| {}, &remove, &|| {}, &write, &remove]);
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|line| line.contains("what was read last stays in force")), "{told:?}");
+}
+
+#[test]
+fn a_file_that_was_never_there_is_not_warned_of() {
+    let folder = Folder::new();
+    let path = folder.path("routes.yaml");
+    let mut file = File::new(path.clone());
+    assert!(file.read().is_err());
+    let nothing = || {};
+    assert_eq!(warnings(&mut file, &[&nothing, &nothing]), [""; 0]);
+    // One that comes and cannot be read is another matter.
+    let told = warnings(&mut file, &[&|| fs::create_dir(&path).unwrap(), &nothing]);
+    assert_eq!(told.len(), 1, "{told:?}");
 }
 
 #[test]

@@ -57,6 +57,8 @@ impl<T: Read> Read for Guarded<T> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Keys {
     pub(crate) written: Vec<(&'static str, Span)>,
+    /// What unknown keys were most likely meant to be.
+    pub(crate) meant: Vec<&'static str>,
     /// The mapping itself, for what is missing in it.
     pub(crate) mapping: Span,
 }
@@ -68,6 +70,11 @@ impl Keys {
 
     pub(crate) fn has(&self, key: &str) -> bool {
         self.place(key).is_some()
+    }
+
+    /// Whether a key was written, be it misspelt: then the unknown key is the only mistake.
+    pub(crate) fn is_meant(&self, key: &str) -> bool {
+        self.has(key) || self.meant.contains(&key)
     }
 }
 

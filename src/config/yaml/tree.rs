@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use serde_saphyr::granit_parser::{self, Event, Marker, Parser, ScalarStyle, StructureStyle, Tag};
+use serde_saphyr::granit_parser::{
+    self, ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StructureStyle, Tag,
+};
 
 use super::scalar::Kind;
 use crate::config::report::{Code, Diagnostic, Report, Source, Span};
@@ -87,11 +89,7 @@ pub(crate) fn parse<'t>(text: &'t str, source: &Source, report: &mut Report) -> 
     for event in Parser::new_from_str_with_options(text, options) {
         let sound = match event {
             Ok((event, span)) => builder.event(event, &span),
-            Err(error) => {
-                let at = source.offset(error.marker().line(), error.marker().col());
-                let mistake = Diagnostic::new(Code::Syntax, Span { start: at, end: at + 1 }, "this is not valid YAML");
-                builder.fail(mistake.label(message_of(&error)))
-            }
+            Err(error) => builder.fail(syntax(&error, source)),
         };
         sound?;
     }
@@ -104,12 +102,26 @@ pub(crate) fn parse<'t>(text: &'t str, source: &Source, report: &mut Report) -> 
     Some(Tree { nodes: builder.nodes, root })
 }
 
-fn message_of(error: &granit_parser::ScanError) -> String {
-    let text = error.info();
-    if text.contains("cannot start any token") {
-        return format!("{text}; text that begins with a special character needs quotes, and tabs cannot indent");
+/// What stopped the parser. Its own words about single characters help nobody.
+fn syntax(error: &ScanError, source: &Source) -> Diagnostic {
+    let mistake =
+        |start, length| Diagnostic::new(Code::Syntax, Span { start, end: start + length }, "this is not valid YAML");
+    let at = source.offset(error.marker().line(), error.marker().col());
+    let ErrorKind::UnexpectedCharacter { character } = *error.kind() else {
+        return mistake(at, 1).label(error.info());
+    };
+    // The parser tells where the text around the character begins.
+    let further = source.text().get(at as usize..).and_then(|rest| rest.find(character)).unwrap_or_default();
+    let mistake = mistake(at.saturating_add(offset_of(further)), offset_of(character.len_utf8()));
+    match character {
+        '`' => mistake.label("text that begins with a backquote needs quotes"),
+        character if character.is_ascii_graphic() => {
+            mistake.label(format!("text that begins with `{character}` needs quotes"))
+        }
+        character => mistake
+            .label(format!("the character U+{:04X} cannot stand in YAML", u32::from(character)))
+            .help("is this a text file? In double quotes, `\\u` and four hex digits stand for any character"),
     }
-    text
 }
 
 struct Open {
@@ -241,5 +253,10 @@ impl<'t> Builder<'t, '_> {
 }
 
 fn offset(marker: Marker) -> u32 {
-    marker.byte_offset().and_then(|at| u32::try_from(at).ok()).unwrap_or(0)
+    marker.byte_offset().map_or(0, offset_of)
+}
+
+/// A file is never so large that this does not fit.
+fn offset_of(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(0)
 }

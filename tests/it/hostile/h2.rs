@@ -212,7 +212,7 @@ async fn answers_of_ours_without_a_body_have_none_over_h2() {
     let gateway = h2c(&routes(
         &NONE,
         &[
-            r#"{ name: none, match: { path: "/none" }, auth: none, respond: { status: 204 } }"#,
+            r#"{ name: empty, match: { path: "/none" }, auth: none, respond: { status: 204 } }"#,
             r#"{ name: some, match: { path: "/some" }, auth: none, respond: { status: 200, body: some } }"#,
         ],
     ))
