@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -82,6 +81,7 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
 
     let builder = Builder { metrics: metrics.clone(), resolver: Arc::new(SystemResolver), runtime: runtime.clone() };
     let source = Source { path: bootstrap.routes.clone(), built_in: bootstrap.built_in_routes };
+    let watched_routes = watch_routes(&bootstrap)?;
     let reloader = Arc::new(Reloader::start(source, bootstrap.reload.strict, builder).await?);
     let drain = Arc::new(Drain::default());
     let settings = Arc::new(Settings::of(&bootstrap));
@@ -106,7 +106,11 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
         workers.push(worker.map_err(|source| StartError::System { what: "worker thread", source })?);
     }
 
-    let watchers = watch_files(&bootstrap, &reloader, &sockets, &metrics)?;
+    let mut watchers = watch_certificates(&sockets, &metrics)?;
+    if let Some((watcher, changes)) = watched_routes {
+        watchers.push(watcher);
+        tasks::spawn("reload", reload_on(changes, Arc::clone(&reloader)));
+    }
     let (stopped_sender, stopped) = watch::channel(false);
     let admin_address = match admin_socket {
         Some((socket, address)) => {
@@ -317,27 +321,26 @@ fn start_sandbox(bootstrap: &Bootstrap) -> Result<Option<SocketAddr>, StartError
     Ok(Some(address))
 }
 
-/// Reloads when files change: the routes, and the certificates of each listener.
-fn watch_files(
-    bootstrap: &Bootstrap,
-    reloader: &Arc<Reloader>,
-    sockets: &Sockets,
-    metrics: &Metrics,
-) -> Result<Vec<Watcher>, StartError> {
-    let watching = |paths: Vec<PathBuf>, changed: Box<dyn Fn() + Send + Sync>| Watcher::start(paths, changed);
-    let mut watchers = Vec::new();
-    if bootstrap.reload.watch {
-        let (sender, mut receiver) = mpsc::channel::<()>(1);
-        // A full channel means that a reload is due anyway.
-        watchers
-            .push(watching(vec![bootstrap.routes.clone()], Box::new(move || sender.try_send(()).unwrap_or_default()))?);
-        let reloader = Arc::clone(reloader);
-        tasks::spawn("reload", async move {
-            while receiver.recv().await.is_some() {
-                reloader.reload().await;
-            }
-        });
+/// Says when the routes file has changed; begins before it is first read, so that no change falls between.
+fn watch_routes(bootstrap: &Bootstrap) -> Result<Option<(Watcher, mpsc::Receiver<()>)>, StartError> {
+    if !bootstrap.reload.watch {
+        return Ok(None);
     }
+    let (sender, changes) = mpsc::channel(1);
+    // A full channel means that a reload is due anyway.
+    let changed = move || sender.try_send(()).unwrap_or_default();
+    Ok(Some((Watcher::start(vec![bootstrap.routes.clone()], changed)?, changes)))
+}
+
+async fn reload_on(mut changes: mpsc::Receiver<()>, reloader: Arc<Reloader>) {
+    while changes.recv().await.is_some() {
+        reloader.reload().await;
+    }
+}
+
+/// Swaps certificates when their files change.
+fn watch_certificates(sockets: &Sockets, metrics: &Metrics) -> Result<Vec<Watcher>, StartError> {
+    let mut watchers = Vec::new();
     for listener in &sockets.listeners {
         let Some(tls) = &listener.tls else { continue };
         let (store, name, metrics) = (Arc::clone(tls), Arc::clone(&listener.name), metrics.clone());
@@ -347,7 +350,9 @@ fn watch_files(
             // The store has logged why.
             Err(_) => metrics.certificate_reload_failed(),
         };
-        watchers.push(watching(tls.files(), Box::new(changed))?);
+        watchers.push(Watcher::start(tls.files(), changed.clone())?);
+        // They may have changed since they were first read.
+        changed();
     }
     Ok(watchers)
 }
