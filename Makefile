@@ -1,9 +1,8 @@
 .PHONY: run test check bench fuzz setup
 
-# As shipped, whole-program optimisation included: the gateway is meant to be measured. It makes the first build about
-# two minutes longer; `cargo run -- run` will do for a quick look.
+# A development build: ready in a minute or two, and `make test` shares it. To measure or to ship: `cargo build --release`.
 run: setup
-	cargo run --release --locked -- run
+	cargo run --locked -- run
 
 # Unit, integration and documentation tests.
 test: setup
