@@ -1,6 +1,7 @@
 //! One HTTP/2 connection of a client: every stream goes through the pipeline, then to Pingora.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, COOKIE, DATE, EXPECT, HOST, TE};
@@ -27,6 +28,10 @@ const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// As [`GOODBYE`] when the gateway leaves: what was sent last may still be on its way to a slow client.
 const LAST_WORD: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// Streams that a client may give up; beyond that, no more than half of all. `h2` itself stops those that come and go at once,
+/// but each that lives a moment longer costs an upstream connection (CVE-2023-44487).
+const GIVEN_UP: usize = 100;
 
 /// Streams that Pingora had to refuse before a connection is closed.
 const MALFORMED_STREAMS: usize = 32;
@@ -55,7 +60,7 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, connection: Arc<Connection
     };
     let digest = Arc::new(Digest::default());
     let active = Arc::new(ActiveStreams::default());
-    let (mut malformed, mut drained) = (0, false);
+    let (mut malformed, mut drained, mut begun) = (0, false, 0_usize);
     deadline.set(settings.deadlines.keep_alive);
     loop {
         let accepted = tokio::select! {
@@ -87,12 +92,22 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, connection: Arc<Connection
         };
         match accepted {
             Ok(Some(H2Accept::Session(session))) => {
+                begun += 1;
+                let given_up = active.given_up.load(Ordering::Relaxed);
+                if given_up > GIVEN_UP && given_up * 2 > begun {
+                    tracing::debug!(client = %connection.client, given_up, "an HTTP/2 client gives up too many streams");
+                    streams.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+                    drained = true;
+                    deadline.set(GOODBYE);
+                    continue;
+                }
                 deadline.clear();
                 let guard = active.enter();
                 let (worker, connection) = (Arc::clone(&worker), Arc::clone(&connection));
                 tasks::spawn("http2-stream", async move {
-                    let _guard = guard;
-                    serve_stream(&worker, connection, session).await;
+                    if serve_stream(&worker, connection, session).await == Some(Reason::ClientClosed) {
+                        guard.0.given_up.fetch_add(1, Ordering::Relaxed);
+                    }
                 });
             }
             Ok(Some(H2Accept::Rejected)) => {
@@ -111,18 +126,20 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, connection: Arc<Connection
 /// How many streams of a connection are being served.
 #[derive(Default)]
 struct ActiveStreams {
-    count: std::sync::atomic::AtomicUsize,
+    count: AtomicUsize,
+    /// Over the life of the connection.
+    given_up: AtomicUsize,
     change: tokio::sync::Notify,
 }
 
 impl ActiveStreams {
     fn enter(self: &Arc<Self>) -> StreamGuard {
-        self.count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
         StreamGuard(Arc::clone(self))
     }
 
     fn none(&self) -> bool {
-        self.count.load(std::sync::atomic::Ordering::Relaxed) == 0
+        self.count.load(Ordering::Relaxed) == 0
     }
 
     async fn changed(&self) {
@@ -134,13 +151,14 @@ struct StreamGuard(Arc<ActiveStreams>);
 
 impl Drop for StreamGuard {
     fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, std::sync::atomic::Ordering::Relaxed) == 1 {
+        if self.0.count.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.0.change.notify_one();
         }
     }
 }
 
-async fn serve_stream(worker: &Worker, connection: Arc<ConnectionFacts>, mut session: Http2Session) {
+/// Serves one stream; why it failed, when it did.
+async fn serve_stream(worker: &Worker, connection: Arc<ConnectionFacts>, mut session: Http2Session) -> Option<Reason> {
     let _in_flight = worker.metrics.request_started();
     let body = if session.is_body_empty() { BodyLength::None } else { declared_length(session.req_header()) };
     let decision = {
@@ -183,6 +201,7 @@ async fn serve_stream(worker: &Worker, connection: Arc<ConnectionFacts>, mut ses
         }
     }
     finish::finish(&exchange, &worker.access_log);
+    exchange.progress().reason
 }
 
 /// What the HTTP/1.1 head reader refuses and `h2` lets pass.

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use http::Request;
 
+use std::time::Duration;
+
 use crate::support::client::End;
 use crate::support::gateway::{NONE, routes};
 use crate::support::h2_client::{get, post, response_of};
@@ -105,6 +107,32 @@ async fn streams_that_are_opened_and_reset_at_once_end_the_connection() {
         assert_eq!(goaway(&said), Some(11), "ENHANCE_YOUR_CALM");
     }
     assert!(upstream.requests().len() < 100, "{}", upstream.requests().len());
+}
+
+#[tokio::test]
+async fn streams_that_are_given_up_one_after_the_other_end_the_connection_too() {
+    let upstream = Upstream::scripted(|mut conn| async move {
+        conn.request().await?;
+        conn.stall().await
+    });
+    let gateway = h2c(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    client.send(preface(&[])).await;
+    let mut served = 0;
+    for stream in (1..400).step_by(2) {
+        client.try_send(frame(HEADERS, END_STREAM | END_HEADERS, stream, &head())).await.ok();
+        // Given up only when it has cost something.
+        let arrives = upstream.request(served + 1);
+        if tokio::time::timeout(Duration::from_secs(1), arrives).await.is_err() {
+            break;
+        }
+        served += 1;
+        client.try_send(frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())).await.ok();
+    }
+    assert!((100..150).contains(&served), "{served}");
+    if let End::Closed(said) = client.end().await {
+        assert_eq!(goaway(&said), Some(11), "ENHANCE_YOUR_CALM");
+    }
 }
 
 #[tokio::test]
