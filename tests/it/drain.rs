@@ -6,23 +6,7 @@ use sluice::base::clock;
 
 use crate::support::gateway::Builder;
 use crate::support::h2_client::{get, response_of};
-use crate::support::{Client, Gate, H2Client, TestGateway, Upstream, eventually, forward_all, ok, within};
-
-/// Answers when the test allows it; `arrived` opens when a request has come.
-fn held(arrived: &Gate, release: &Gate) -> Upstream {
-    let gates = (arrived.clone(), release.clone());
-    Upstream::scripted(move |mut conn| {
-        let (arrived, release) = gates.clone();
-        async move {
-            while conn.request().await?.is_some() {
-                arrived.open();
-                release.pass().await;
-                conn.send(ok("in the end")).await?;
-            }
-            Ok(())
-        }
-    })
-}
+use crate::support::{Client, Gate, H2Client, TestGateway, Upstream, eventually, forward_all, within};
 
 fn draining(delay: &str, timeout: &str) -> Builder {
     TestGateway::build().set("drain", &format!("{{ delay: {delay}, timeout: {timeout} }}"))
@@ -60,7 +44,7 @@ async fn idle_connections_are_closed_at_once() {
 #[tokio::test]
 async fn a_request_in_flight_finishes_and_new_connections_are_refused() {
     let (arrived, release) = (Gate::closed(), Gate::closed());
-    let upstream = held(&arrived, &release);
+    let upstream = Upstream::held(&arrived, &release);
     let gateway = draining("0s", "30s").start(&forward_all(upstream.address())).await;
     let mut client = gateway.client().await;
     client.send("GET /slow HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
@@ -101,7 +85,7 @@ async fn accepting_ends_after_the_delay() {
 #[tokio::test]
 async fn what_does_not_end_is_cut_at_the_timeout() {
     let (arrived, release) = (Gate::closed(), Gate::closed());
-    let upstream = held(&arrived, &release);
+    let upstream = Upstream::held(&arrived, &release);
     let gateway = draining("0s", "200ms").start(&forward_all(upstream.address())).await;
     let mut client = gateway.client().await;
     client.send("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
@@ -114,7 +98,7 @@ async fn what_does_not_end_is_cut_at_the_timeout() {
 #[tokio::test]
 async fn an_interrupt_waits_for_nobody() {
     let (arrived, release) = (Gate::closed(), Gate::closed());
-    let upstream = held(&arrived, &release);
+    let upstream = Upstream::held(&arrived, &release);
     let gateway = draining("30s", "30s").start(&forward_all(upstream.address())).await;
     let mut client = gateway.client().await;
     client.send("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
@@ -136,7 +120,7 @@ async fn an_interrupt_ends_a_drain() {
 #[tokio::test]
 async fn h2_connections_are_told_to_go_away_and_streams_in_flight_finish() {
     let (arrived, release) = (Gate::closed(), Gate::closed());
-    let upstream = held(&arrived, &release);
+    let upstream = Upstream::held(&arrived, &release);
     let gateway = draining("0s", "30s").listener("h2c", "h2c: true").start(&forward_all(upstream.address())).await;
     let mut client = H2Client::connect(gateway.address()).await;
     let (response, _) = client.open(get("/slow"), true).await.unwrap();

@@ -5,28 +5,12 @@ use std::process::Command;
 
 use super::process::{Place, bootstrap};
 use crate::support::gateway::forward_all;
-use crate::support::{Client, Gate, Upstream, eventually, ok, within};
-
-/// Answers when the test allows it; `arrived` opens when a request has come.
-fn held(arrived: &Gate, release: &Gate) -> Upstream {
-    let gates = (arrived.clone(), release.clone());
-    Upstream::scripted(move |mut conn| {
-        let (arrived, release) = gates.clone();
-        async move {
-            while conn.request().await?.is_some() {
-                arrived.open();
-                release.pass().await;
-                conn.send(ok("in the end")).await?;
-            }
-            Ok(())
-        }
-    })
-}
+use crate::support::{Client, Gate, Upstream, eventually, within};
 
 #[tokio::test]
 async fn sigterm_lets_what_is_in_flight_finish_and_ends_with_zero() {
     let (arrived, release) = (Gate::closed(), Gate::closed());
-    let upstream = held(&arrived, &release);
+    let upstream = Upstream::held(&arrived, &release);
     let place = Place::serving(&forward_all(upstream.address()));
     let mut gateway = place.start(&["run", "--format", "json"]);
     let started = gateway.started().await;
@@ -49,7 +33,7 @@ async fn sigterm_lets_what_is_in_flight_finish_and_ends_with_zero() {
 #[tokio::test]
 async fn sigint_ends_at_once() {
     let (arrived, release) = (Gate::closed(), Gate::closed());
-    let upstream = held(&arrived, &release);
+    let upstream = Upstream::held(&arrived, &release);
     let place = Place::serving(&forward_all(upstream.address()));
     // Far longer than any step of a test may take.
     place.write("config/gateway.yaml", bootstrap("").replace("delay: 0s, timeout: 8s", "delay: 1h, timeout: 1h"));

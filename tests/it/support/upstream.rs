@@ -11,9 +11,9 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use super::eventually;
 use super::stream::{Stream, Tap};
 use super::wire::{Body, Framing, Head, Wire, announced};
+use super::{Gate, eventually};
 
 /// A request as the upstream read it.
 #[derive(Clone, Debug)]
@@ -82,6 +82,22 @@ impl Upstream {
     /// Answers one whole request with these bytes and closes.
     pub fn answering_once(answer: impl Into<Vec<u8>>) -> Self {
         Self::scripted(answers(answer.into(), false))
+    }
+
+    /// Answers every request when the test allows it; `arrived` opens when one has come.
+    pub fn held(arrived: &Gate, release: &Gate) -> Self {
+        let gates = (arrived.clone(), release.clone());
+        Self::scripted(move |mut conn| {
+            let (arrived, release) = gates.clone();
+            async move {
+                while conn.request().await?.is_some() {
+                    arrived.open();
+                    release.pass().await;
+                    conn.send(ok("in the end")).await?;
+                }
+                Ok(())
+            }
+        })
     }
 
     /// Answers with JSON of what it received, see [`Response::echo`](super::client::Response::echo).
