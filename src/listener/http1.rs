@@ -1,13 +1,11 @@
 //! An HTTP/1.1 connection: ours between requests, lent to whoever forwards for one request at a time.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::Method;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 use super::accept::linger;
 use super::buffers;
@@ -17,9 +15,8 @@ use super::worker::Worker;
 use crate::base::deadline::{Deadline, Rest};
 use crate::base::reason::Reason;
 use crate::forward::head::write_answer;
-use crate::forward::pingora::handed::{Handed, Loan};
+use crate::forward::is_direct;
 use crate::forward::pingora::http2;
-use crate::forward::tunnel;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::verdict::Answer;
 use crate::pipeline::{finish, rescue};
@@ -89,7 +86,7 @@ pub async fn serve(worker: Arc<Worker>, mut io: ClientIo, connection: Arc<Connec
 async fn read_first(io: &mut ClientIo, deadline: &Deadline) -> Option<Vec<u8>> {
     std::future::poll_fn(|context| {
         let mut buffer = buffers::take();
-        match poll_append(io, context, &mut buffer) {
+        match buffers::poll_append(io, context, &mut buffer) {
             Poll::Ready(Ok(read)) if read > 0 => Poll::Ready(Some(buffer)),
             Poll::Ready(_) => {
                 buffers::give(buffer);
@@ -104,18 +101,11 @@ async fn read_first(io: &mut ClientIo, deadline: &Deadline) -> Option<Vec<u8>> {
     .await
 }
 
-fn poll_append(io: &mut ClientIo, context: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<std::io::Result<usize>> {
-    if buffer.len() == buffer.capacity() {
-        buffer.reserve(buffers::SIZE);
-    }
-    pin!(io.read_buf(buffer)).poll(context)
-}
-
 /// Reads more into a buffer that holds the beginning of a head; `false` when the connection is over.
 async fn read_more(io: &mut ClientIo, buffer: &mut Vec<u8>, deadline: &Deadline) -> Result<bool, Reason> {
     tokio::select! {
         biased;
-        read = std::future::poll_fn(|context| poll_append(io, context, buffer)) => Ok(matches!(read, Ok(length) if length > 0)),
+        read = std::future::poll_fn(|context| buffers::poll_append(io, context, buffer)) => Ok(matches!(read, Ok(length) if length > 0)),
         () = deadline.expired() => Err(Reason::HeadTimeout),
     }
 }
@@ -158,11 +148,10 @@ async fn serve_request(
             None
         }
         Read::Request(request) => {
-            let Request { exchange, verdict, carried } = *request;
+            let Request { mut exchange, verdict, carried } = *request;
             let goes_on = match verdict {
                 Some(answer) => serve_answer(worker, io, &exchange, &answer, carried, deadline).await,
-                None if carried.upgrade => tunnel::serve(io, &exchange, carried).await,
-                None => serve_forwarded(worker, io, &exchange, carried, deadline).await,
+                None => serve_forwarded(worker, io, &mut exchange, carried, deadline).await,
             };
             finish::finish(&exchange, &worker.access_log);
             goes_on
@@ -198,31 +187,18 @@ async fn serve_answer(
 async fn serve_forwarded(
     worker: &Worker,
     io: ClientIo,
-    exchange: &Arc<Exchange>,
+    exchange: &mut Arc<Exchange>,
     carried: Carried,
     deadline: &Deadline,
 ) -> Option<(ClientIo, Vec<u8>)> {
-    let loan = Arc::new(Loan::default());
-    let keep_alive = carried.keep_alive;
-    let expects_continue = carried.expects_continue;
-    let handed = Handed::new(io, carried, Arc::clone(exchange), Arc::clone(&loan));
-    let reusable = worker.forwarder.forward_http1(exchange, handed).await;
-    let mut back = loan.take()?;
-    if let Some(reason) = loan.refused() {
-        exchange.progress().reason = Some(reason);
-    }
-    let begun = loan.answered() && {
-        let mut progress = exchange.progress();
-        let silent = progress.reason.is_none() && progress.status == 0;
-        if silent {
-            // Pingora found fault with a head of ours and answered by itself, without any of its phases.
-            progress.reason = Some(Reason::Internal);
-        }
-        // After interim answers alone (RFC 9110 §15.2) the client still waits for a final one.
-        silent || back.torn || progress.status != 0
+    let (keep_alive, expects_continue) = (carried.keep_alive, carried.expects_continue);
+    let direct = carried.upgrade || exchange.plan.as_deref().is_some_and(is_direct);
+    let mut back = match Arc::get_mut(exchange).filter(|_| direct) {
+        Some(exchange) => worker.direct.forward(io, exchange, carried).await,
+        None => worker.pingora.forward_http1(io, exchange, carried).await?,
     };
     let failed = exchange.progress().reason;
-    if let Some(reason) = failed.filter(|reason| *reason != Reason::ClientClosed && !begun) {
+    if let Some(reason) = failed.filter(|reason| *reason != Reason::ClientClosed && !back.begun) {
         let answer = rescue::answer(&reason.into(), Some(&exchange.facts));
         let close_after = !keep_alive || !back.body_done || back.client_closed || expects_continue;
         deadline.set(worker.settings.deadlines.body);
@@ -237,7 +213,7 @@ async fn serve_forwarded(
         }
         return None;
     }
-    if reusable && keep_alive && back.body_done && !back.client_closed {
+    if failed.is_none() && back.reusable && back.body_done && !back.client_closed {
         return Some((back.io, back.pending));
     }
     // A failed answer is cut short, so that no client takes a part for the whole.

@@ -7,7 +7,8 @@ use tokio::sync::{Notify, watch};
 
 use crate::base::deadline::Deadlines;
 use crate::config::checked::{Bootstrap, Deadlines as DeadlineSettings, Drain as DrainSettings, Http2, Limits};
-use crate::forward::pingora::Forwarder;
+use crate::forward::direct::Forwarder as Direct;
+use crate::forward::pingora::Forwarder as Pingora;
 use crate::snapshot::Snapshots;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -42,7 +43,8 @@ pub struct Worker {
     pub metrics: Metrics,
     pub access_log: Arc<AccessLog>,
     pub deadlines: Arc<Deadlines>,
-    pub forwarder: Forwarder,
+    pub direct: Direct,
+    pub pingora: Pingora,
     pub drain: Arc<Drain>,
 }
 

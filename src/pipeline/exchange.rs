@@ -145,6 +145,17 @@ impl Exchange {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// As [`Exchange::progress`], for whoever has the exchange alone.
+    pub fn progress_mut(&mut self) -> &mut Progress {
+        self.progress.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The plan beside the progress, for whoever has the exchange alone; `None` when nothing is forwarded.
+    pub fn plan_and_progress(&mut self) -> Option<(&Forward, &mut Progress)> {
+        let progress = self.progress.get_mut().unwrap_or_else(PoisonError::into_inner);
+        self.plan.as_deref().map(|plan| (plan, progress))
+    }
+
     #[must_use]
     pub fn route(&self) -> Option<&CompiledRoute> {
         self.route.and_then(|index| self.snapshot.routes.get(index))
@@ -158,6 +169,12 @@ impl Exchange {
     /// Notes that the request moved on, and until when it has to move again.
     pub fn enter(&self, stage: Stage) {
         self.progress().stage = stage;
+        self.touch_in(stage);
+    }
+
+    /// As [`Exchange::enter`], for whoever has the exchange alone.
+    pub fn enter_alone(&mut self, stage: Stage) {
+        self.progress_mut().stage = stage;
         self.touch_in(stage);
     }
 
