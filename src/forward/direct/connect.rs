@@ -48,9 +48,10 @@ impl Forwarder {
             }
             let began = clock::now();
             let plan = exchange.plan.as_deref().ok_or(Reason::Internal)?;
+            // In a box, so that the requests that find a kept connection do without its room.
             let opened = tokio::select! {
                 biased;
-                opened = open(address, plan) => opened,
+                opened = Box::pin(open(address, plan)) => opened,
                 () = exchange.deadline.expired() => return Err(exchange.overdue().unwrap_or(Reason::Internal)),
             };
             let (plan, progress) = exchange.plan_and_progress().ok_or(Reason::Internal)?;

@@ -51,7 +51,8 @@ impl Forwarder {
             Ok(Some((upstream, early))) => {
                 upload.keep_alive = false;
                 exchange.enter_alone(Stage::Tunnelling);
-                tunnel::relay(&mut client, upstream, exchange, std::mem::take(&mut upload.pending), early).await;
+                let pending = std::mem::take(&mut upload.pending);
+                Box::pin(tunnel::relay(&mut client, upstream, exchange, pending, early)).await;
             }
             Err(reason) => exchange.fail(reason),
         }

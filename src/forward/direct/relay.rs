@@ -200,7 +200,9 @@ impl<'a> Relay<'a> {
             if !self.upload.out.is_empty() {
                 match self.upload.out.poll_send(cx, self.upstream) {
                     Poll::Pending => return Ok(()),
-                    Poll::Ready(Ok(())) => {}
+                    // What can be sent again is kept until the upstream has begun to answer.
+                    Poll::Ready(Ok(())) if self.upload.whole => {}
+                    Poll::Ready(Ok(())) => self.upload.out.release(),
                     Poll::Ready(Err(error)) => {
                         tracing::debug!(request_id = self.exchange.facts.request_id.as_str(), %error, "the upstream takes no request");
                         if self.can_repeat() {
@@ -314,6 +316,7 @@ impl<'a> Relay<'a> {
                     self.out.bytes().extend_from_slice(b"0\r\n\r\n");
                 }
                 self.answer = Answer::Complete;
+                self.kept = false;
                 Ok(())
             }
             Answer::Head if self.can_repeat() => Err(Ended::Stale),
