@@ -13,6 +13,7 @@ use sluice::listener::buffers;
 use sluice::listener::client_io::ConnectionFacts;
 use sluice::listener::request::{Read, Request};
 use sluice::listener::worker::{Drain, Settings, Worker};
+use sluice::pipeline::exchange::Exchange;
 use sluice::snapshot::{Builder, Snapshots};
 use sluice::telemetry::access_log::AccessLog;
 use sluice::telemetry::metrics::Metrics;
@@ -105,6 +106,7 @@ impl Bench {
         let Read::Request(request) = black_box(read) else { panic!("the request was not taken") };
         assert!(request.verdict.is_none() && request.carried.head.ends_with(&bytes[bytes.len() - 4..]));
         buffers::give(request.carried.head);
+        Exchange::recycle(request.exchange);
     }
 }
 

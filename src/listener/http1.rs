@@ -158,13 +158,14 @@ async fn serve_request(
             None
         }
         Read::Request(request) => {
-            let Request { exchange, verdict, carried } = *request;
+            let Request { exchange, verdict, carried } = request;
             let goes_on = match verdict {
                 Some(answer) => serve_answer(worker, io, &exchange, &answer, carried, deadline).await,
                 None if carried.upgrade => tunnel::serve(io, &exchange, carried).await,
                 None => serve_forwarded(worker, io, &exchange, carried, deadline).await,
             };
             finish::finish(&exchange, &worker.access_log);
+            Exchange::recycle(exchange);
             goes_on
         }
     }
