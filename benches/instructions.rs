@@ -1,10 +1,14 @@
-//! Work of the route engine for `instructions.sh`, which counts its instructions.
+//! Work of the engines for `instructions.sh`, which counts its instructions.
 //!
 //! `instructions find SIZE ROUNDS` builds a table of SIZE routes and looks up every sample request ROUNDS times;
 //! `tenants` does so with one path whose routes a header tells apart; `normal` and `dirty` normalise sample paths;
-//! `build SIZE` prints how long conflicts and table take. Without arguments, every kind runs once, as a smoke test.
+//! `build SIZE` prints how long conflicts and table take; `get` and `post` read a request head, decide about it and write
+//! the head that is forwarded. Without arguments, every kind runs once, as a smoke test.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, clippy::panic, reason = "a program for the terminal")]
+
+#[path = "instructions/request.rs"]
+mod request;
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -39,14 +43,18 @@ fn main() -> ExitCode {
             normalise_all(&NORMAL, 1);
             normalise_all(&DIRTY, 1);
             build(1_000);
+            request::serve(request::GET, 1);
+            request::serve(request::POST, 1);
         }
         (["find", ..], Some(Ok(size)), Some(Ok(rounds))) => find(size, rounds),
         (["tenants", ..], Some(Ok(size)), Some(Ok(rounds))) => tenants(size, rounds),
         (["normal", ..], Some(Ok(rounds)), None) => normalise_all(&NORMAL, rounds),
         (["dirty", ..], Some(Ok(rounds)), None) => normalise_all(&DIRTY, rounds),
+        (["get", ..], Some(Ok(rounds)), None) => request::serve(request::GET, rounds),
+        (["post", ..], Some(Ok(rounds)), None) => request::serve(request::POST, rounds),
         (["build", ..], Some(Ok(size)), None) => build(size),
         _ => {
-            eprintln!("usage: instructions [find|tenants SIZE ROUNDS | normal|dirty ROUNDS | build SIZE]");
+            eprintln!("usage: instructions [find|tenants SIZE ROUNDS | normal|dirty|get|post ROUNDS | build SIZE]");
             return ExitCode::from(2);
         }
     }

@@ -11,12 +11,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Admin};
-use crate::base::deadline::Deadlines;
 use crate::base::{clock, tasks};
 use crate::config::checked::Bootstrap;
 use crate::config::watch::{WatchError, Watcher};
-use crate::forward::direct::Forwarder as Direct;
-use crate::forward::pingora::Forwarder as Pingora;
 use crate::listener::accept::Listener;
 use crate::listener::bind::{self, BindError};
 use crate::listener::thread;
@@ -93,12 +90,7 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
         let make = {
             let (settings, drain, access_log) = (Arc::clone(&settings), Arc::clone(&drain), Arc::clone(&access_log));
             let (snapshots, metrics, pool) = (Arc::clone(&reloader.snapshots), metrics.clone(), bootstrap.pool.clone());
-            move || {
-                let deadlines = Deadlines::new();
-                let direct = Direct::new(&pool, Arc::clone(&deadlines), Arc::clone(&drain));
-                let pingora = Pingora::new(&pool, Arc::clone(&drain));
-                Worker { settings, snapshots, metrics, access_log, deadlines, direct, pingora, drain }
-            }
+            move || Worker::new(settings, &pool, snapshots, metrics, access_log, drain)
         };
         let worker = thread::start(number, of_worker, make);
         workers.push(worker.map_err(|source| StartError::System { what: "worker thread", source })?);

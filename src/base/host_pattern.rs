@@ -1,5 +1,6 @@
 //! Host patterns of routes and certificates: `api.example.com`, `*.example.com`, `*`.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// Which hosts something is for. Names are lower case, without a trailing dot and without a port.
@@ -63,19 +64,34 @@ impl fmt::Display for HostPattern {
 /// `None` when it is not a host of RFC 3986 §3.2.2 (registered names are held to letters, digits, `-`, `_` and `.`).
 #[must_use]
 pub fn normalise(host: &str) -> Option<String> {
+    normal(host).map(Cow::into_owned)
+}
+
+/// As [`normalise`]; borrowed when the host is in that form already.
+#[must_use]
+pub fn normal(host: &str) -> Option<Cow<'_, str>> {
     if let Some(inside) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         let address: std::net::Ipv6Addr = inside.parse().ok()?;
-        return Some(format!("[{address}]"));
+        return Some(Cow::Owned(format!("[{address}]")));
     }
     let name = host.strip_suffix('.').unwrap_or(host);
-    let sound = !name.is_empty()
-        && name.len() <= 253
-        && name.split('.').all(|label| {
-            !label.is_empty()
-                && label.len() <= 63
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        });
-    sound.then(|| name.to_ascii_lowercase())
+    let (mut label, mut upper) = (0, false);
+    for byte in name.bytes() {
+        match byte {
+            b'.' if label > 0 => {
+                label = 0;
+                continue;
+            }
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' if label < 63 => {}
+            b'A'..=b'Z' if label < 63 => upper = true,
+            _ => return None,
+        }
+        label += 1;
+    }
+    if label == 0 || name.len() > 253 {
+        return None;
+    }
+    Some(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
 
 #[cfg(test)]
@@ -102,5 +118,6 @@ mod tests {
     fn one_form_for_every_spelling() {
         assert_eq!(normalise("API.Example.COM."), Some("api.example.com".into()));
         assert_eq!(normalise("[0:0:0:0:0:0:0:1]"), Some("[::1]".into()));
+        assert!(matches!(normal("api.example.com."), Some(Cow::Borrowed("api.example.com"))));
     }
 }

@@ -4,6 +4,7 @@ pub mod byte_size;
 pub mod clock;
 pub mod deadline;
 pub mod duration;
+pub mod field;
 pub mod host_pattern;
 pub mod location;
 pub mod reason;

@@ -2,6 +2,7 @@
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::base::field::Known;
 use crate::listener::framing::Framing;
 use crate::listener::head::{Head, Version};
 use crate::pipeline::verdict::Forward;
@@ -29,20 +30,21 @@ pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, plan: &Forward, con
         None => out.extend_from_slice(head.host.as_bytes()),
     }
     out.extend_from_slice(b"\r\n");
-    for field in head.fields {
-        let name = field.name;
-        let ours = name.eq_ignore_ascii_case("host") || name.eq_ignore_ascii_case("content-length");
-        if ours || head.is_for_this_hop(name) || plan.withholds(name) {
+    for (known, field) in head.known_fields() {
+        let ours = matches!(known, Known::Host | Known::ContentLength);
+        if ours || head.is_for_this_hop(known, field.name) || plan.withheld.contains(known, field.name) {
             continue;
         }
-        put(out, &[name.as_bytes(), b": ", field.value, b"\r\n"]);
+        put(out, &[field.name.as_bytes(), b": ", field.value, b"\r\n"]);
     }
-    for (name, value) in &plan.append {
-        put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
-    }
+    out.extend_from_slice(plan.added.as_bytes());
     match head.framing {
         Framing::None => {}
-        Framing::Length(length) => put(out, &[b"Content-Length: ", length.to_string().as_bytes(), b"\r\n"]),
+        Framing::Length(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            put_number(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
         Framing::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
     }
     match connection {
@@ -88,6 +90,21 @@ pub fn write_answer(
 pub fn write_date(out: &mut Vec<u8>) {
     let now = std::time::UNIX_EPOCH + crate::base::clock::since_epoch();
     put(out, &[b"date: ", httpdate::fmt_http_date(now).as_bytes(), b"\r\n"]);
+}
+
+fn put_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    for digit in digits.iter_mut().rev() {
+        // Less than ten.
+        *digit |= (number % 10) as u8;
+        start -= 1;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
 pub(super) fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {

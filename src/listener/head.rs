@@ -11,6 +11,7 @@ mod target;
 
 use std::mem::MaybeUninit;
 
+use crate::base::field::{Known, KnownSet};
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::config::checked::Limits;
@@ -18,6 +19,28 @@ use crate::config::checked::Limits;
 pub use super::framing::Framing;
 pub use fields::{IMITATION, imitates_protected, is_hop_by_hop};
 pub use target::Target;
+
+/// Fields that a head may have at most; the configured limit may be lower, never higher.
+pub const MOST_FIELDS: usize = 256;
+
+/// Where the fields of a head lie while it is looked at.
+pub struct Room<'b> {
+    fields: [MaybeUninit<httparse::Header<'b>>; MOST_FIELDS],
+    known: [Known; MOST_FIELDS],
+}
+
+impl Room<'_> {
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { fields: [const { MaybeUninit::uninit() }; MOST_FIELDS], known: [Known::Other; MOST_FIELDS] }
+    }
+}
+
+impl Default for Room<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// How far the reading of a head has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,23 +75,37 @@ pub struct Head<'b, 'h> {
     pub upgrade: Option<&'b str>,
     /// Host and port as sent; empty only for HTTP/1.0 without a Host field.
     pub host: &'b str,
+    /// What each of `fields` is.
+    known: &'h [Known],
+    present: KnownSet,
     nominates: bool,
 }
 
-impl Head<'_, '_> {
+impl<'b, 'h> Head<'b, 'h> {
+    /// All fields in the order sent, each with what it is.
+    pub fn known_fields(&self) -> impl Iterator<Item = (Known, &'h httparse::Header<'b>)> + use<'b, 'h> {
+        self.known.iter().copied().zip(self.fields)
+    }
+
+    /// The values of a field, in order; costs nothing when there is none.
+    pub fn values(&self, field: Known) -> impl DoubleEndedIterator<Item = &'b [u8]> + use<'b, 'h> {
+        let fields = if self.present.contains(field) { self.fields } else { &[] };
+        fields.iter().zip(self.known).filter(move |(_, known)| **known == field).map(|(field, _)| field.value)
+    }
+
     /// Whether a field stays on this connection: one of [`is_hop_by_hop`] or nominated by `Connection` (RFC 9110 §7.6.1).
     /// Such a field must not be forwarded.
     #[must_use]
-    pub fn is_for_this_hop(&self, name: &str) -> bool {
-        is_hop_by_hop(name) || (self.nominates && fields::is_nominated(self.fields, name))
+    pub fn is_for_this_hop(&self, field: Known, name: &str) -> bool {
+        KnownSet::HOP_BY_HOP.contains(field) || (self.nominates && fields::is_nominated(self.fields, name))
     }
 }
 
 /// Reads a head from the beginning of `buffer`; call it again with more of the same bytes while it is [`Status::Partial`].
 ///
 /// What has once been decided stays decided, however many bytes follow, and never depends on how the bytes were split.
-/// Each call reads from the beginning; `limits.head` and the deadline of the caller bound what that costs. The length of
-/// `fields` and `limits.fields` bound the number of fields. Nothing is allocated.
+/// Each call reads from the beginning; `limits.head` and the deadline of the caller bound what that costs. [`MOST_FIELDS`]
+/// and `limits.fields` bound the number of fields. Nothing is allocated.
 ///
 /// # Errors
 ///
@@ -77,7 +114,7 @@ impl Head<'_, '_> {
 /// position of the next request is unknown: the connection has to be closed.
 pub fn parse<'b, 'h>(
     buffer: &'b [u8],
-    fields: &'h mut [MaybeUninit<httparse::Header<'b>>],
+    room: &'h mut Room<'b>,
     limits: &Limits,
 ) -> Result<Status<Head<'b, 'h>>, Rejection> {
     let Some(start) = skip_empty_line(buffer)? else { return Ok(Status::Partial) };
@@ -91,8 +128,8 @@ pub fn parse<'b, 'h>(
     };
     let target = target::read(line.method, line.target)?;
 
-    let slots = fields.len().min(limits.fields);
-    let slots = fields.get_mut(..slots).unwrap_or_default();
+    let Room { fields: slots, known } = room;
+    let slots = slots.get_mut(..limits.fields.min(MOST_FIELDS)).unwrap_or_default();
     let mut request = httparse::Request::new(&mut []);
     let consumed = match request.parse_with_uninit_headers(window, slots) {
         Ok(httparse::Status::Complete(consumed)) => consumed,
@@ -103,7 +140,8 @@ pub fn parse<'b, 'h>(
     let fields: &'h [httparse::Header<'b>] = request.headers;
     check_line_ends(window.get(..consumed).unwrap_or_default())?;
 
-    let noted = fields::read(fields, line.version)?;
+    let known = known.get_mut(..fields.len()).unwrap_or_default();
+    let noted = fields::read(fields, known, line.version)?;
     let host = fields::host(&noted, &target, line.version)?;
     let framing = fields::framing(&noted, line.version)?;
     let head = Head {
@@ -116,6 +154,8 @@ pub fn parse<'b, 'h>(
         expect_continue: noted.expect_continue && !matches!(framing, Framing::None | Framing::Length(0)),
         upgrade: noted.upgrade.filter(|_| noted.nominates_upgrade && line.version == Version::Http11),
         host,
+        known,
+        present: noted.present,
         nominates: noted.nominates_others,
     };
     Ok(Status::Complete(head, start + consumed))
@@ -161,8 +201,8 @@ fn refuse(error: httparse::Error) -> Rejection {
 #[doc(hidden)]
 pub fn check_invariants(bytes: &[u8]) {
     const SMALL: Limits = Limits { head: 600, fields: 12, target: 80, connections: 1, requests_per_connection: 1 };
-    let mut whole_fields = [const { MaybeUninit::uninit() }; 16];
-    let whole = parse(bytes, &mut whole_fields, &SMALL);
+    let mut whole_room = Room::new();
+    let whole = parse(bytes, &mut whole_room, &SMALL);
     match &whole {
         Ok(Status::Complete(head, consumed)) => {
             assert!(
@@ -174,16 +214,16 @@ pub fn check_invariants(bytes: &[u8]) {
             for field in head.fields {
                 assert!(!field.name.is_empty() && field.value.iter().all(|byte| super::syntax::is_value(*byte)));
             }
-            let mut fields = [const { MaybeUninit::uninit() }; 16];
-            assert_eq!(parse(&bytes[..*consumed], &mut fields, &SMALL), whole, "what follows a head changed it");
+            let mut room = Room::new();
+            assert_eq!(parse(&bytes[..*consumed], &mut room, &SMALL), whole, "what follows a head changed it");
         }
         Ok(Status::Partial) => assert!(bytes.len() < SMALL.head + 2, "still partial after {} bytes", bytes.len()),
         Err(_) => {}
     }
     let mut decided = false;
     for length in 0..=bytes.len().min(SMALL.head + 3) {
-        let mut fields = [const { MaybeUninit::uninit() }; 16];
-        let part = parse(&bytes[..length], &mut fields, &SMALL);
+        let mut room = Room::new();
+        let part = parse(&bytes[..length], &mut room, &SMALL);
         let partial = matches!(part, Ok(Status::Partial));
         assert!(if partial { !decided } else { part == whole }, "{length} bytes: {part:?}, whole: {whole:?}");
         decided |= !partial;

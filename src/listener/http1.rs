@@ -206,13 +206,14 @@ async fn serve_request(mut connection: Connection, last: bool) -> Option<Connect
             None
         }
         Read::Request(request) => {
-            let Request { mut exchange, verdict, carried } = *request;
+            let Request { mut exchange, verdict, carried } = request;
             let worker = Arc::clone(worker);
             let goes_on = match verdict {
                 Some(answer) => serve_answer(connection, &exchange, &answer, carried).await,
                 None => serve_forwarded(connection, &mut exchange, carried).await,
             };
             finish::finish(&exchange, &worker.access_log);
+            Exchange::recycle(exchange);
             goes_on
         }
     }
@@ -250,7 +251,7 @@ async fn serve_forwarded(
 ) -> Option<Connection> {
     let (keep_alive, expects_continue) = (carried.keep_alive, carried.expects_continue);
     let Connection { worker, facts, deadline, io, .. } = connection;
-    let direct = carried.upgrade || exchange.plan.as_deref().is_some_and(is_direct);
+    let direct = carried.upgrade || exchange.plan.as_ref().is_some_and(is_direct);
     let back = match Arc::get_mut(exchange).filter(|_| direct) {
         Some(exchange) => worker.direct.forward(io, exchange, carried).await,
         // In a box, so that only requests that need its room pay for it.

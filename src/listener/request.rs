@@ -1,6 +1,5 @@
 //! From the bytes of a head to a decision about it, without waiting for anything.
 
-use std::mem::MaybeUninit;
 use std::sync::Arc;
 
 use http::{HeaderName, Method, Version};
@@ -8,9 +7,10 @@ use http::{HeaderName, Method, Version};
 use super::buffers;
 use super::client_io::ConnectionFacts;
 use super::framing::{BodyGuard, Framing};
-use super::head::{self, Head, Status};
+use super::head::{self, Head, Room, Status};
 use super::worker::Worker;
 use crate::base::deadline::Deadline;
+use crate::base::field::Known;
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::config::checked::UpstreamProtocol;
@@ -22,14 +22,11 @@ use crate::pipeline::verdict::{Answer, Verdict};
 use crate::pipeline::view::{BodyLength, RequestView};
 use crate::pipeline::{self, Decision};
 
-/// Fields that fit on the stack; the configured limit may be lower, never higher.
-pub const MOST_FIELDS: usize = 256;
-
 /// What the bytes so far amount to.
 pub enum Read {
     Partial,
     Refused(Refused),
-    Request(Box<Request>),
+    Request(Request),
 }
 
 /// A head that cannot be served; the connection ends with its answer.
@@ -102,7 +99,7 @@ impl Request {
         last: bool,
         deadline: &Arc<Deadline>,
     ) -> Read {
-        let mut room = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+        let mut room = Room::new();
         let (head, length) = match head::parse(buffer, &mut room, &worker.settings.limits) {
             Ok(Status::Partial) => return Read::Partial,
             Ok(Status::Complete(head, length)) => (head, length),
@@ -151,12 +148,16 @@ impl Request {
             write_request(&mut forwarded, &head, plan, kind);
             forwarded.extend_from_slice(if anew { &body } else { &came_with[..taken] });
         }
-        let pending = came_with[taken..].to_vec();
+        let mut pending = Vec::new();
+        if taken < came_with.len() {
+            pending = buffers::take();
+            pending.extend_from_slice(&came_with[taken..]);
+        }
         let expects_continue = head.expect_continue;
         let (exchange, verdict) = into_exchange(decision, worker, connection, deadline);
         buffer.clear();
         let carried = Carried { head: forwarded, guard, pending, keep_alive, expects_continue, upgrade };
-        Read::Request(Box::new(Self { exchange, verdict, carried }))
+        Read::Request(Self { exchange, verdict, carried })
     }
 }
 
@@ -205,9 +206,15 @@ impl<'a, 'b> RequestView for Http1View<'a, 'b> {
         }
     }
 
-    fn values<'v>(&'v self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'v [u8]> + use<'v, 'a, 'b> {
-        let name = name.clone();
-        let fields = self.head.fields.iter().filter(move |field| field.name.eq_ignore_ascii_case(name.as_str()));
+    fn values<'v, 'n>(
+        &'v self,
+        name: &'n HeaderName,
+    ) -> impl DoubleEndedIterator<Item = &'v [u8]> + use<'v, 'n, 'a, 'b> {
+        let fields = self.head.fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name.as_str()));
         fields.map(|field| field.value)
+    }
+
+    fn known<'v>(&'v self, field: Known) -> impl DoubleEndedIterator<Item = &'v [u8]> + use<'v, 'a, 'b> {
+        self.head.values(field)
     }
 }

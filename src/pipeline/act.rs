@@ -1,27 +1,36 @@
 //! What a route does with a request: the plan for forwarding it, or the answer.
 
-use std::borrow::Cow;
+use std::mem::take;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, LOCATION, VIA};
+use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue};
 
-use super::admit::{Admitted, forwarded_name};
+use super::admit::Admitted;
 use super::rescue::REQUEST_ID;
 use super::respond::via;
+use super::shelf::Memory;
 use super::verdict::{Answer, Forward, Verdict};
 use super::view::RequestView;
+use crate::base::field::{Known, KnownSet};
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
-use crate::config::checked::{HeaderEdits, HostRewrite, RouteTarget};
+use crate::config::checked::{HostRewrite, RouteTarget};
 use crate::route::Params;
 use crate::snapshot::{CompiledAction, CompiledUpstream, Target};
+use crate::transform::headers;
+use crate::transform::lines::FieldLines;
 use crate::transform::rewrite::CompiledRewrite;
-use crate::transform::{forwarded, headers};
 
-/// Believed by many services although nothing specifies it; theirs is made of the same facts as `X-Forwarded-For`.
-const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// What the gateway says itself and no client says for it.
+const REPLACED: KnownSet = KnownSet::of(&[
+    Known::RequestId,
+    Known::ForwardedFor,
+    Known::ForwardedProto,
+    Known::ForwardedHost,
+    Known::Forwarded,
+]);
 
 impl Admitted<'_> {
     pub(super) fn act<V: RequestView>(
@@ -30,12 +39,15 @@ impl Admitted<'_> {
         request: &V,
         path: &str,
         params: &Params,
+        memory: &mut Memory,
     ) -> Result<Verdict, Rejection> {
         let param = |position| params.get(path, position).unwrap_or_default();
         Ok(match (&action.target, &action.written.target) {
             (Target::Forward { upstream, rewrite }, RouteTarget::Forward { host, .. }) => {
-                let target = forwarded_target(rewrite.as_ref(), path, request.query(), param);
-                Verdict::Forward(Box::new(self.forward(action, upstream, host, target, request)))
+                let mut target = take(&mut memory.target);
+                write_target(&mut target, rewrite.as_ref(), path, request.query(), param);
+                let added = FieldLines::reusing(take(&mut memory.added));
+                Verdict::Forward(self.forward(action, upstream, host, target, added, request))
             }
             (Target::Redirect { location: template }, RouteTarget::Redirect { status, .. }) => {
                 let mut location = String::new();
@@ -75,41 +87,36 @@ impl Admitted<'_> {
         upstream: &Arc<CompiledUpstream>,
         host: &HostRewrite,
         target: String,
+        mut added: FieldLines,
         request: &V,
     ) -> Forward {
-        let HeaderEdits { remove, set, add } = &action.written.request_headers;
-        let mut removed: Vec<Cow<'static, HeaderName>> = vec![Cow::Owned(REQUEST_ID)];
-        let mut append = Vec::with_capacity(8 + set.len() + add.len());
-        for field in forwarded::Field::ALL {
-            let name = forwarded_name(field);
-            removed.push(Cow::Borrowed(name));
-            let mut value = Vec::new();
-            match field {
-                forwarded::Field::For => self.chain.write_for(&mut value),
-                forwarded::Field::Forwarded => self.chain.write_forwarded(&mut value),
-                forwarded::Field::Proto => value.extend_from_slice(self.chain.facts.proto.as_bytes()),
-                forwarded::Field::Host => value.extend_from_slice(self.chain.facts.host.as_bytes()),
+        let edits = &action.request_edits;
+        let mut withheld = edits.withheld.clone();
+        withheld.known = withheld.known.union(REPLACED);
+        if !self.chain.trusted {
+            withheld.known.insert(Known::Claim);
+        }
+        // What the route withholds, it withholds from us, too.
+        let mut add = |field: Known, write: &dyn Fn(&mut Vec<u8>)| {
+            if !edits.withheld.known.contains(field) {
+                added.push_with(field.name(), write);
             }
-            if let Some(value) =
-                HeaderValue::from_maybe_shared(Bytes::from(value)).ok().filter(|value| !value.is_empty())
-            {
-                append.push((name.clone(), value));
-            }
+        };
+        let facts = &self.chain.facts;
+        add(Known::ForwardedFor, &|out| self.chain.write_for(out));
+        add(Known::ForwardedProto, &|out| out.extend_from_slice(facts.proto.as_bytes()));
+        if !facts.host.is_empty() {
+            add(Known::ForwardedHost, &|out| out.extend_from_slice(facts.host.as_bytes()));
         }
-        let told = self.chain.trusted && request.values(&REAL_IP).next().is_some();
-        if let (false, Ok(client)) = (told, HeaderValue::try_from(self.chain.facts.client.to_string())) {
-            removed.push(Cow::Owned(REAL_IP));
-            append.push((REAL_IP, client));
+        add(Known::Forwarded, &|out| self.chain.write_forwarded(out));
+        let told = self.chain.trusted && request.known(Known::RealIp).next().is_some();
+        if !told {
+            withheld.known.insert(Known::RealIp);
+            add(Known::RealIp, &|out| self.chain.write_client(out));
         }
-        if let Ok(id) = HeaderValue::from_str(self.request_id.as_str()) {
-            append.push((REQUEST_ID, id));
-        }
-        append.push((VIA, via(request.version())));
-        for name in remove.iter().chain(set.iter().map(|(name, _)| name)) {
-            append.retain(|(ours, _)| ours != name);
-            removed.push(Cow::Owned(name.clone()));
-        }
-        append.extend(set.iter().chain(add).cloned());
+        add(Known::RequestId, &|out| out.extend_from_slice(self.request_id.as_bytes()));
+        add(Known::Via, &|out| out.extend_from_slice(via(request.version()).as_bytes()));
+        added.extend(&edits.lines);
         let host = match host {
             HostRewrite::Set(value) => Some(value.clone()),
             // An HTTP/1.0 client may have sent none, which no HTTP/1.1 upstream accepts.
@@ -119,9 +126,8 @@ impl Admitted<'_> {
         Forward {
             target,
             host,
-            remove: removed,
-            trusted: self.chain.trusted,
-            append,
+            withheld,
+            added,
             upstream: Arc::clone(upstream),
             timeouts: action.written.timeouts.clone(),
             max_body: action.written.max_body,
@@ -130,15 +136,15 @@ impl Admitted<'_> {
     }
 }
 
-fn forwarded_target<'p>(
+fn write_target<'p>(
+    target: &mut String,
     rewrite: Option<&CompiledRewrite>,
     path: &str,
     query: Option<&str>,
     param: impl Fn(usize) -> &'p str,
-) -> String {
-    let mut target = String::with_capacity(path.len() + query.map_or(0, |query| query.len() + 1));
+) {
     match rewrite {
-        Some(rewrite) => rewrite.apply(path, query, param, &mut target),
+        Some(rewrite) => rewrite.apply(path, query, param, target),
         None => {
             target.push_str(path);
             if let Some(query) = query {
@@ -147,5 +153,4 @@ fn forwarded_target<'p>(
             }
         }
     }
-    target
 }

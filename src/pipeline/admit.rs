@@ -1,22 +1,22 @@
 //! Who asks: the facts of a request that every later phase relies on.
 
+use std::borrow::Cow;
+use std::mem::take;
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, USER_AGENT};
-use http::{HeaderName, Version};
+use http::Version;
 
 use super::exchange::Facts;
-use super::rescue::REQUEST_ID;
+use super::shelf::Memory;
 use super::view::RequestView;
+use crate::base::field::Known;
 use crate::base::{clock, host_pattern};
 use crate::listener::client_io::ConnectionFacts;
 use crate::listener::worker::Settings;
 use crate::route::{self, NormalPath};
 use crate::transform::forwarded::{self, Chain};
 use crate::transform::request_id::RequestId;
-use crate::transform::trace::trace_id;
-
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+use crate::transform::trace::TraceId;
 
 /// A request whose sender is known.
 pub(super) struct Admitted<'a> {
@@ -24,7 +24,7 @@ pub(super) struct Admitted<'a> {
     started_at: Duration,
     pub(super) chain: Chain<'a>,
     pub(super) request_id: RequestId,
-    pub(super) host: Option<String>,
+    pub(super) host: Option<Cow<'a, str>>,
     pub(super) path: Result<NormalPath<'a>, route::PathError>,
 }
 
@@ -32,32 +32,38 @@ impl<'a> Admitted<'a> {
     pub(super) fn new<V: RequestView>(connection: &ConnectionFacts, request: &'a V, settings: &Settings) -> Self {
         let authority = request.authority().unwrap_or_default();
         let peer = forwarded::Peer { address: connection.client.ip(), tls: connection.tls.is_some(), host: authority };
-        let chain = forwarded::assess(peer, &settings.trusted_proxies, |field| request.values(forwarded_name(field)));
+        let chain = forwarded::assess(peer, &settings.trusted_proxies, |field| request.known(forwarded_field(field)));
         Self {
             started: clock::now(),
             started_at: clock::since_epoch(),
             chain,
-            request_id: RequestId::accept_or_new(request.values(&REQUEST_ID).next()),
-            host: host_pattern::normalise(without_port(authority)),
+            request_id: RequestId::accept_or_new(request.known(Known::RequestId).next()),
+            host: host_pattern::normal(without_port(authority)),
             path: route::normalise(request.path()),
         }
     }
 
-    pub(super) fn into_facts<V: RequestView>(self, request: &V) -> Facts {
+    pub(super) fn into_facts<V: RequestView>(self, request: &V, memory: &mut Memory) -> Facts {
+        let write = |mut memory: String, text: &str| {
+            memory.push_str(text);
+            memory
+        };
+        let user_agent = request.known(Known::UserAgent).next().and_then(|value| std::str::from_utf8(value).ok());
+        let path = match &self.path {
+            Ok(path) => path.as_str(),
+            Err(_) => request.path(),
+        };
         Facts {
             started: self.started,
             started_at: self.started_at,
             request_id: self.request_id,
-            trace_id: request.values(&TRACEPARENT).next().and_then(trace_id).map(Box::from),
+            trace_id: request.known(Known::Traceparent).next().and_then(TraceId::of),
             client: self.chain.facts.client,
-            method: request.method().as_str().to_owned(),
-            host: self.host.unwrap_or_default(),
-            path: match self.path {
-                Ok(path) => path.into_cow().into_owned(),
-                Err(_) => request.path().to_owned(),
-            },
+            method: write(take(&mut memory.method), request.method().as_str()),
+            host: write(take(&mut memory.host), self.host.as_deref().unwrap_or_default()),
+            path: write(take(&mut memory.path), path),
             version: request.version(),
-            user_agent: request.first_value(&USER_AGENT).map(str::to_owned),
+            user_agent: user_agent.map(|text| write(take(&mut memory.user_agent), text)),
             plain: prefers_plain(request),
         }
     }
@@ -80,31 +86,26 @@ pub(super) fn unread(connection: &ConnectionFacts) -> Facts {
     }
 }
 
-pub(super) fn forwarded_name(field: forwarded::Field) -> &'static HeaderName {
-    static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-    static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-    static HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-    static FORWARDED: HeaderName = http::header::FORWARDED;
+const fn forwarded_field(field: forwarded::Field) -> Known {
     match field {
-        forwarded::Field::For => &FOR,
-        forwarded::Field::Proto => &PROTO,
-        forwarded::Field::Host => &HOST,
-        forwarded::Field::Forwarded => &FORWARDED,
+        forwarded::Field::For => Known::ForwardedFor,
+        forwarded::Field::Proto => Known::ForwardedProto,
+        forwarded::Field::Host => Known::ForwardedHost,
+        forwarded::Field::Forwarded => Known::Forwarded,
     }
 }
 
 /// Host without its port; an address in brackets keeps its colons.
 fn without_port(authority: &str) -> &str {
-    match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !host.is_empty() => host,
-        _ => authority,
-    }
+    let port = authority.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let host = authority.get(..authority.len() - port).and_then(|host| host.strip_suffix(':'));
+    host.filter(|host| !host.is_empty()).unwrap_or(authority)
 }
 
 /// Whether plain text is asked for and JSON is not; browsers and most clients take `*/*` and get the problem document.
 fn prefers_plain<V: RequestView>(request: &V) -> bool {
     let mut plain = false;
-    for value in request.values(&ACCEPT) {
+    for value in request.known(Known::Accept) {
         for range in value.split(|byte| *byte == b',') {
             let media = range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
             if media.eq_ignore_ascii_case(b"application/problem+json")

@@ -1,12 +1,14 @@
 //! One request from admission to its line in the log.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::Version;
 
+use super::shelf::{self, Memory};
 use super::verdict::Forward;
 use crate::base::clock;
 use crate::base::deadline::Deadline;
@@ -16,6 +18,7 @@ use crate::listener::client_io::ConnectionFacts;
 use crate::snapshot::{CompiledRoute, Snapshot};
 use crate::telemetry::metrics::RouteMetrics;
 use crate::transform::request_id::RequestId;
+use crate::transform::trace::TraceId;
 
 /// What is known of a request after its head, kept for the log and for answers.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ pub struct Facts {
     /// Since 1970 UTC.
     pub started_at: Duration,
     pub request_id: RequestId,
-    pub trace_id: Option<Box<str>>,
+    pub trace_id: Option<TraceId>,
     /// The client by the trusted-proxies rule.
     pub client: IpAddr,
     /// As sent; empty when the head could not be read.
@@ -82,37 +85,9 @@ pub struct Progress {
     pub upstream_socket: Option<i32>,
 }
 
-/// Shared by whoever carries the request and whoever forwards it.
-pub struct Exchange {
-    pub snapshot: Arc<Snapshot>,
-    pub connection: Arc<ConnectionFacts>,
-    pub facts: Facts,
-    /// Of the route, or of requests without one.
-    pub metrics: RouteMetrics,
-    /// Index into the routes of the snapshot.
-    pub route: Option<usize>,
-    pub plan: Option<Box<Forward>>,
-    pub deadline: Arc<Deadline>,
-    /// How long the client may pause while it sends a body.
-    pub body_pause: Duration,
-    /// Pieces of the answer are to leave as they come, although its length is known.
-    pub prompt: AtomicBool,
-    progress: Mutex<Progress>,
-}
-
-impl Exchange {
-    pub fn new(
-        snapshot: Arc<Snapshot>,
-        connection: Arc<ConnectionFacts>,
-        facts: Facts,
-        route: Option<usize>,
-        plan: Option<Box<Forward>>,
-        deadline: Arc<Deadline>,
-        body_pause: Duration,
-    ) -> Self {
-        let of_route = route.and_then(|index| snapshot.routes.get(index)).map(|route| &route.metrics);
-        let metrics = of_route.unwrap_or(&snapshot.unrouted).clone();
-        let progress = Mutex::new(Progress {
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
             stage: Stage::Connecting,
             attempts: 0,
             endpoint: None,
@@ -126,19 +101,81 @@ impl Exchange {
             request_bytes: 0,
             response_bytes: 0,
             upstream_socket: None,
-        });
-        Self {
-            snapshot,
-            connection,
-            facts,
-            metrics,
-            route,
-            plan,
-            deadline,
-            body_pause,
-            prompt: AtomicBool::new(false),
-            progress,
         }
+    }
+}
+
+/// Shared by whoever carries the request and whoever forwards it.
+///
+/// Its place in memory serves one request after the other; on the shelf it holds none.
+pub struct Exchange(Option<Ongoing>);
+
+/// The request that an [`Exchange`] is about.
+pub struct Ongoing {
+    pub snapshot: Arc<Snapshot>,
+    pub connection: Arc<ConnectionFacts>,
+    pub facts: Facts,
+    /// Index into the routes of the snapshot.
+    pub route: Option<usize>,
+    pub plan: Option<Forward>,
+    pub deadline: Arc<Deadline>,
+    /// How long the client may pause while it sends a body.
+    pub body_pause: Duration,
+    /// Pieces of the answer are to leave as they come, although its length is known.
+    pub prompt: AtomicBool,
+    pub(super) progress: Mutex<Progress>,
+    /// What facts and plan had no use for.
+    pub(super) memory: Memory,
+}
+
+impl Deref for Exchange {
+    type Target = Ongoing;
+
+    fn deref(&self) -> &Ongoing {
+        #[expect(clippy::expect_used, reason = "only `recycle` takes it out, and then nobody else holds the exchange")]
+        self.0.as_ref().expect("a request")
+    }
+}
+
+impl DerefMut for Exchange {
+    fn deref_mut(&mut self) -> &mut Ongoing {
+        #[expect(clippy::expect_used, reason = "only `recycle` takes it out, and then nobody else holds the exchange")]
+        self.0.as_mut().expect("a request")
+    }
+}
+
+impl Exchange {
+    pub(super) fn begin(ongoing: Ongoing) -> Arc<Self> {
+        let mut exchange = shelf::take_exchange().unwrap_or_else(|| Arc::new(Self(None)));
+        match Arc::get_mut(&mut exchange) {
+            Some(place) => place.0 = Some(ongoing),
+            None => exchange = Arc::new(Self(Some(ongoing))),
+        }
+        exchange
+    }
+
+    /// Ends a request that has been finished: it holds nothing any more, and its memory serves another request of this
+    /// thread. When somebody else still holds the exchange, it ends with the last who does.
+    pub fn recycle(mut exchange: Arc<Self>) {
+        let Some(place) = Arc::get_mut(&mut exchange) else { return };
+        if let Some(Ongoing { facts, plan, mut memory, .. }) = place.0.take() {
+            let Facts { method, host, path, user_agent, .. } = facts;
+            (memory.method, memory.host, memory.path) = (method, host, path);
+            if let Some(user_agent) = user_agent {
+                memory.user_agent = user_agent;
+            }
+            if let Some(Forward { target, added, .. }) = plan {
+                (memory.target, memory.added) = (target, added.into_memory());
+            }
+            memory.give();
+        }
+        shelf::give_exchange(exchange);
+    }
+
+    /// Of the route, or of requests without one.
+    #[must_use]
+    pub fn metrics(&self) -> &RouteMetrics {
+        self.route().map_or(&self.snapshot.unrouted, |route| &route.metrics)
     }
 
     pub fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -152,8 +189,9 @@ impl Exchange {
 
     /// The plan beside the progress, for whoever has the exchange alone; `None` when nothing is forwarded.
     pub fn plan_and_progress(&mut self) -> Option<(&Forward, &mut Progress)> {
-        let progress = self.progress.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.plan.as_deref().map(|plan| (plan, progress))
+        let Ongoing { plan, progress, .. } = &mut **self;
+        let progress = progress.get_mut().unwrap_or_else(PoisonError::into_inner);
+        plan.as_ref().map(|plan| (plan, progress))
     }
 
     #[must_use]

@@ -65,5 +65,5 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
         user_agent: facts.user_agent.as_deref().map(str::as_bytes),
     };
     access_log.write(&record);
-    exchange.metrics.observe(&record);
+    exchange.metrics().observe(&record);
 }

@@ -6,17 +6,20 @@ pub mod exchange;
 pub mod finish;
 pub mod rescue;
 pub mod respond;
+mod shelf;
 pub mod verdict;
 pub mod view;
 
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::header::ALLOW;
 use http::{HeaderName, HeaderValue, Version};
 
 use self::admit::{Admitted, unread};
-use self::exchange::{Exchange, Facts};
+use self::exchange::{Exchange, Facts, Ongoing};
+use self::shelf::Memory;
 use self::verdict::{Answer, Verdict};
 use self::view::{BodyLength, RequestView};
 use crate::base::deadline::Deadline;
@@ -35,6 +38,7 @@ pub struct Decision {
     /// Index into the routes of the snapshot.
     pub route: Option<usize>,
     pub verdict: Verdict,
+    memory: Memory,
 }
 
 impl Decision {
@@ -45,13 +49,24 @@ impl Decision {
         deadline: Arc<Deadline>,
         body_pause: Duration,
     ) -> (Arc<Exchange>, Option<Answer>) {
-        let Self { snapshot, facts, route, verdict } = self;
+        let Self { snapshot, facts, route, verdict, memory } = self;
         let (plan, answer) = match verdict {
             Verdict::Forward(plan) => (Some(plan), None),
             Verdict::Answer(answer) => (None, Some(answer)),
         };
-        let exchange = Exchange::new(snapshot, connection, facts, route, plan, deadline, body_pause);
-        (Arc::new(exchange), answer)
+        let exchange = Exchange::begin(Ongoing {
+            snapshot,
+            connection,
+            facts,
+            route,
+            plan,
+            deadline,
+            body_pause,
+            prompt: AtomicBool::new(false),
+            progress: Mutex::default(),
+            memory,
+        });
+        (exchange, answer)
     }
 }
 
@@ -62,15 +77,13 @@ pub fn decide<V: RequestView>(
     request: &V,
     settings: &Settings,
 ) -> Decision {
+    let mut memory = Memory::take();
     let admitted = Admitted::new(connection, request, settings);
-    let (route, verdict) = {
-        let mut found = None;
-        let verdict = admitted.run(&snapshot, request, &mut found);
-        (found, verdict)
-    };
-    let facts = admitted.into_facts(request);
+    let mut route = None;
+    let verdict = admitted.run(&snapshot, request, &mut route, &mut memory);
+    let facts = admitted.into_facts(request, &mut memory);
     let verdict = verdict.unwrap_or_else(|rejection| Verdict::Answer(rescue::answer(&rejection, Some(&facts))));
-    Decision { snapshot, facts, route, verdict }
+    Decision { snapshot, facts, route, verdict, memory }
 }
 
 /// The decision about a request whose head was refused by whoever read it; `request` when it could be read.
@@ -81,12 +94,13 @@ pub fn refuse<V: RequestView>(
     rejection: &Rejection,
     settings: &Settings,
 ) -> Decision {
+    let mut memory = Memory::take();
     let facts = match request {
-        Some(request) => Admitted::new(connection, request, settings).into_facts(request),
+        Some(request) => Admitted::new(connection, request, settings).into_facts(request, &mut memory),
         None => unread(connection),
     };
     let verdict = Verdict::Answer(rescue::answer(rejection, Some(&facts)));
-    Decision { snapshot, facts, route: None, verdict }
+    Decision { snapshot, facts, route: None, verdict, memory }
 }
 
 impl Admitted<'_> {
@@ -96,6 +110,7 @@ impl Admitted<'_> {
         snapshot: &Snapshot,
         request: &V,
         route: &mut Option<usize>,
+        memory: &mut Memory,
     ) -> Result<Verdict, Rejection> {
         let path =
             self.path.as_ref().map_err(|error| Rejection::with_detail(Reason::PathInvalid, error.to_string()))?;
@@ -114,7 +129,7 @@ impl Admitted<'_> {
         {
             return Err(Reason::BodyTooLarge.into());
         }
-        self.act(action, request, path.as_str(), &params)
+        self.act(action, request, path.as_str(), &params, memory)
     }
 
     fn route<V: RequestView>(
@@ -124,7 +139,7 @@ impl Admitted<'_> {
         path: &NormalPath<'_>,
     ) -> Result<(usize, Params), Rejection> {
         let host = match (&self.host, request.version()) {
-            (Some(host), _) => host.as_str(),
+            (Some(host), _) => host,
             (None, Version::HTTP_10) if request.authority().is_none() => "",
             (None, _) => return Err(Reason::HostInvalid.into()),
         };

@@ -1,18 +1,20 @@
 //! How the pipeline ends: an answer of ours, or a plan for forwarding.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use crate::base::field::Known;
 use crate::base::reason::Reason;
 use crate::config::checked::{Engine, Timeouts};
 use crate::snapshot::CompiledUpstream;
+use crate::transform::headers::Withheld;
+use crate::transform::lines::FieldLines;
 
 pub enum Verdict {
     Answer(Answer),
-    Forward(Box<Forward>),
+    Forward(Forward),
 }
 
 /// A complete answer that the gateway gives itself.
@@ -40,10 +42,9 @@ pub struct Forward {
     /// Replaces what the client sent as Host.
     pub host: Option<HeaderValue>,
     /// Client fields that stay behind, hop-by-hop ones aside.
-    pub remove: Vec<Cow<'static, HeaderName>>,
-    /// The peer may make further claims about whom it speaks for, such as `X-Forwarded-Port`.
-    pub trusted: bool,
-    pub append: Vec<(HeaderName, HeaderValue)>,
+    pub withheld: Withheld,
+    /// Follows the fields of the client.
+    pub added: FieldLines,
     pub upstream: Arc<CompiledUpstream>,
     pub timeouts: Timeouts,
     pub max_body: Option<u64>,
@@ -54,13 +55,6 @@ impl Forward {
     /// Whether a client field is kept from the upstream (hop-by-hop fields are the carrier's to keep).
     #[must_use]
     pub fn withholds(&self, name: &str) -> bool {
-        let removed = || self.remove.iter().any(|removed| removed.as_str().eq_ignore_ascii_case(name));
-        (!self.trusted && is_claim(name)) || removed()
+        self.withheld.contains(Known::of(name), name)
     }
-}
-
-/// What only a proxy can know of its client, whether or not the gateway knows the field.
-fn is_claim(name: &str) -> bool {
-    const PREFIX: &str = "x-forwarded-";
-    name.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
 }

@@ -2,6 +2,8 @@
 
 use http::{HeaderName, Method, Version};
 
+use crate::base::field::Known;
+
 /// What is known of the length of a request body before it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BodyLength {
@@ -28,10 +30,8 @@ pub trait RequestView {
     fn body(&self) -> BodyLength;
 
     /// The values of a field, in order.
-    fn values<'v>(&'v self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'v [u8]> + use<'v, Self>;
+    fn values<'v, 'n>(&'v self, name: &'n HeaderName) -> impl DoubleEndedIterator<Item = &'v [u8]> + use<'v, 'n, Self>;
 
-    /// The first value of a field, when it is UTF-8.
-    fn first_value<'v>(&'v self, name: &HeaderName) -> Option<&'v str> {
-        std::str::from_utf8(self.values(name).next()?).ok()
-    }
+    /// The values of a field that the gateway knows by name, in order.
+    fn known<'v>(&'v self, field: Known) -> impl DoubleEndedIterator<Item = &'v [u8]> + use<'v, Self>;
 }

@@ -14,6 +14,7 @@ use crate::config::checked::{Route, RouteAction, RouteTarget, Routes, Upstream};
 use crate::config::report::Report;
 use crate::route::Table;
 use crate::telemetry::metrics::Metrics;
+use crate::transform::headers::RequestEdits;
 use crate::transform::rewrite::{CompiledRewrite, CompiledTemplate};
 use crate::upstream::trust::Trust;
 use crate::upstream::{Cluster, Identity, Resolve};
@@ -78,7 +79,7 @@ impl Builder {
         let names: Vec<&str> = matches.path.param_names().collect();
         let action = action.and_then(|written| {
             let target = target(&written, &names, upstreams, broken).map_err(|problem| vec![problem])?;
-            Ok(CompiledAction { written, target })
+            Ok(CompiledAction { request_edits: RequestEdits::compile(&written.request_headers), written, target })
         });
         CompiledRoute { name, at, matches, action, metrics }
     }

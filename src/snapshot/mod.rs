@@ -15,6 +15,7 @@ use crate::config::checked::{HeaderEdits, RouteAction};
 use crate::config::report::Report;
 use crate::route::{RouteMatch, Table};
 use crate::telemetry::metrics::{RouteMetrics, UpstreamMetrics};
+use crate::transform::headers::RequestEdits;
 use crate::transform::rewrite::{CompiledRewrite, CompiledTemplate};
 use crate::upstream::Cluster;
 use crate::upstream::trust::Trust;
@@ -48,6 +49,7 @@ pub struct CompiledRoute {
 
 pub struct CompiledAction {
     pub written: RouteAction,
+    pub request_edits: RequestEdits,
     pub target: Target,
 }
 

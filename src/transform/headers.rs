@@ -1,7 +1,11 @@
 //! Header edits of a route.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::lines::FieldLines;
+use crate::base::field::{Known, KnownSet};
 use crate::config::checked::HeaderEdits;
 
 /// A message's header fields, whatever carries them.
@@ -42,9 +46,106 @@ impl FieldList for HeaderMap {
     }
 }
 
+/// The edits of a route to requests that are written field by field: what stays behind, and what is added at the end.
+#[derive(Clone, Debug, Default)]
+pub struct RequestEdits {
+    /// Fields that are removed or set.
+    pub withheld: Withheld,
+    /// Fields that are set or added.
+    pub lines: FieldLines,
+}
+
+impl RequestEdits {
+    #[must_use]
+    pub fn compile(HeaderEdits { remove, set, add }: &HeaderEdits) -> Self {
+        let mut edits = Self::default();
+        let mut others = Names::default();
+        for name in remove.iter().chain(set.iter().map(|(name, _)| name)) {
+            match Known::of(name.as_str()) {
+                Known::Other | Known::Claim => others.insert(name),
+                known => edits.withheld.known.insert(known),
+            }
+        }
+        if !others.names.is_empty() {
+            edits.withheld.others = Some(Arc::new(others));
+        }
+        for (at, (name, value)) in set.iter().enumerate() {
+            // Of two `set` of one name the later holds.
+            if !set.iter().skip(at + 1).any(|(later, _)| later == name) {
+                edits.lines.push(name.as_str(), value.as_bytes());
+            }
+        }
+        for (name, value) in add {
+            edits.lines.push(name.as_str(), value.as_bytes());
+        }
+        edits
+    }
+}
+
+/// Names of fields that are not passed on.
+#[derive(Clone, Debug, Default)]
+pub struct Withheld {
+    /// Of those that the gateway knows; [`Known::Other`] is never among them.
+    pub known: KnownSet,
+    others: Option<Arc<Names>>,
+}
+
+impl Withheld {
+    /// `field` is what the name tells by [`Known::of`].
+    #[must_use]
+    pub fn contains(&self, field: Known, name: &str) -> bool {
+        self.known.contains(field)
+            || (matches!(field, Known::Other | Known::Claim)
+                && self.others.as_ref().is_some_and(|others| others.contains(name)))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    /// A bit for each length below 64 that some name has; the last one also stands for all above.
+    lengths: u64,
+    names: Vec<Box<str>>,
+}
+
+impl Names {
+    fn insert(&mut self, name: &HeaderName) {
+        self.lengths |= length_bit(name.as_str());
+        self.names.push(name.as_str().into());
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        self.lengths & length_bit(name) != 0 && self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+}
+
+fn length_bit(name: &str) -> u64 {
+    1 << name.len().min(63)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn compiled_edits_withhold_and_add_the_same() {
+        let long = format!("x-{}", "long-".repeat(20));
+        let edits = HeaderEdits {
+            remove: vec!["x-gone".parse().unwrap(), "via".parse().unwrap(), long.parse().unwrap()],
+            set: pairs(&[("x-set", "1"), ("x-forwarded-port", "8"), ("x-request-id", "2"), ("x-set", "3")]),
+            add: pairs(&[("x-add", "4"), ("x-set", "5")]),
+        };
+        let RequestEdits { withheld, lines } = RequestEdits::compile(&edits);
+        let gone = |name: &str| withheld.contains(Known::of(name), name);
+        for name in ["X-Gone", "x-set", "Via", "X-Forwarded-Port", "x-request-id", &long, &long.to_uppercase()] {
+            assert!(gone(name), "{name}");
+        }
+        for name in ["x-add", "x-gond", "x-gon", "host", "x-forwarded-for", "x-forwarded-host", "", &format!("{long}s")]
+        {
+            assert!(!gone(name), "{name}");
+        }
+        let text = "x-forwarded-port: 8\r\nx-request-id: 2\r\nx-set: 3\r\nx-add: 4\r\nx-set: 5\r\n";
+        assert_eq!(lines.as_bytes(), text.as_bytes());
+    }
 
     fn pairs(texts: &[(&'static str, &'static str)]) -> Vec<(HeaderName, HeaderValue)> {
         texts.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()

@@ -2,6 +2,7 @@
 
 pub mod forwarded;
 pub mod headers;
+pub mod lines;
 pub mod request_id;
 pub mod rewrite;
 pub mod trace;

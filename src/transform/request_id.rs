@@ -38,12 +38,11 @@ impl RequestId {
     /// 32 lower-case hex digits. Unique, not secret: who has seen some may guess others.
     #[must_use]
     pub fn new_random() -> Self {
-        const DIGITS: [u8; 16] = *b"0123456789abcdef";
-        let mut bits = RANDOM.with_borrow_mut(|(high, low)| u128::from(high.u64(..)) << 64 | u128::from(low.u64(..)));
+        let (high, low) = RANDOM.with_borrow_mut(|(high, low)| (high.u64(..), low.u64(..)));
         let mut characters = [0; MAX_LENGTH];
-        for character in characters.iter_mut().take(32) {
-            *character = DIGITS.get((bits & 0xf) as usize).copied().unwrap_or(b'0');
-            bits >>= 4;
+        let (pairs, _) = characters.as_chunks_mut::<2>();
+        for (pair, byte) in pairs.iter_mut().zip(high.to_le_bytes().into_iter().chain(low.to_le_bytes())) {
+            *pair = HEX[usize::from(byte)];
         }
         Self { length: 32, characters }
     }
@@ -59,6 +58,18 @@ impl RequestId {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
 }
+
+/// Every byte in two digits.
+static HEX: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
 
 thread_local! {
     // Two generators, because one of 64 bits would repeat itself across a fleet; seeded from the system's randomness,

@@ -1,5 +1,28 @@
 //! Trace context of a request (W3C Trace Context).
 
+use std::ops::Deref;
+
+/// A trace id: 32 lower-case hex digits, not all zero. Needs no heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceId([u8; 32]);
+
+impl TraceId {
+    /// Of a `traceparent` value, as [`trace_id`] reads it.
+    #[must_use]
+    pub fn of(traceparent: &[u8]) -> Option<Self> {
+        trace_id(traceparent)?.as_bytes().try_into().ok().map(Self)
+    }
+}
+
+impl Deref for TraceId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        // Only hex digits are ever stored.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 /// The trace id of a `traceparent` value: 32 lower-case hex digits, not all zero; `None` when the value is not valid.
 ///
 /// Of versions after 00 the part that every version shares is read; version ff is not valid.
@@ -41,6 +64,7 @@ mod tests {
             format!("cc-{TRACE}-00f067aa0ba902b7-01-what the future will be like"),
         ] {
             assert_eq!(trace_id(value.as_bytes()), Some(TRACE), "{value}");
+            assert_eq!(TraceId::of(value.as_bytes()).as_deref(), Some(TRACE), "{value}");
         }
     }
 

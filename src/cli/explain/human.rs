@@ -101,8 +101,8 @@ impl Explained {
             let removed = edits.filter(|edits| edits.remove.iter().any(|removed| removed.as_str() == name));
             sheet.row("  without", name, removed.and_then(|_| self.place("request_headers")));
         }
-        for (name, value) in &plan.append {
-            sheet.row("  with", self.line(name, value), place(name));
+        for (name, value) in Self::added(plan) {
+            sheet.row("  with", self.line(&name, &value), place(&name));
         }
         let cluster = &plan.upstream.cluster;
         sheet.row("upstream", &**cluster.name(), self.place("upstream"));

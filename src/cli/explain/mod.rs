@@ -5,7 +5,6 @@ mod request;
 mod sheet;
 
 use std::collections::BTreeMap;
-use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -20,8 +19,8 @@ use crate::base::{byte_size, duration};
 use crate::config::RoutesReading;
 use crate::config::checked::{Bootstrap, HeaderEdits, Timeouts};
 use crate::listener::client_io::{ConnectionFacts, TlsFacts};
-use crate::listener::head::{self, Status};
-use crate::listener::request::{Http1View, MOST_FIELDS};
+use crate::listener::head::{self, Room, Status};
+use crate::listener::request::Http1View;
 use crate::listener::worker::Settings;
 use crate::pipeline::rescue::REQUEST_ID;
 use crate::pipeline::verdict::{Answer, Forward, Verdict};
@@ -75,7 +74,7 @@ fn explain(
     };
     let settings = Settings::of(bootstrap);
     let bytes = request.head();
-    let mut room = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut room = Room::new();
     let rejection = match head::parse(&bytes, &mut room, &settings.limits) {
         Ok(Status::Complete(head, _)) => {
             let view = Http1View { head: &head, method: request.method.clone() };
@@ -201,6 +200,12 @@ impl Explained {
         names
     }
 
+    /// Fields that are added to those of the client.
+    fn added(plan: &Forward) -> Vec<(HeaderName, HeaderValue)> {
+        let pair = |(name, value): (&str, _)| Some((name.parse().ok()?, HeaderValue::from_bytes(value).ok()?));
+        plan.added.iter().filter_map(pair).collect()
+    }
+
     /// An id that was accepted goes on as it came.
     fn keeps_id(&self, name: &HeaderName) -> bool {
         let id = self.decision.facts.request_id.as_str();
@@ -266,7 +271,7 @@ impl Explained {
             "target": plan.target,
             "host": host,
             "withheld": self.withheld(plan),
-            "added": self.fields_json(&plan.append),
+            "added": self.fields_json(&Self::added(plan)),
             "max_body": plan.max_body,
             "timeouts": timeouts(&plan.timeouts).into_iter().collect::<serde_json::Map<_, _>>(),
             "response_headers": self.action().map(|action| edits_json(&action.written.response_headers)),

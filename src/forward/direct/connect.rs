@@ -47,7 +47,7 @@ impl Forwarder {
                 return Ok(kept);
             }
             let began = clock::now();
-            let plan = exchange.plan.as_deref().ok_or(Reason::Internal)?;
+            let plan = exchange.plan.as_ref().ok_or(Reason::Internal)?;
             // In a box, so that the requests that find a kept connection do without its room.
             let opened = tokio::select! {
                 biased;

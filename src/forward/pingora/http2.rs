@@ -13,6 +13,7 @@ use pingora::protocols::http::v2::server::{self, H2Accept, HttpSession as Http2S
 use pingora::{Error, ErrorType, OrErr, Result};
 
 use super::handed::WholeConnection;
+use crate::base::field::Known;
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::base::tasks;
@@ -265,8 +266,12 @@ fn prepare(head: &mut RequestHeader, plan: &Forward) -> Result<()> {
     for name in withheld.cloned().collect::<Vec<_>>() {
         head.remove_header(&name);
     }
-    for (name, value) in &plan.append {
-        head.append_header(name.clone(), value.clone())?;
+    for (name, value) in plan.added.iter() {
+        let value = HeaderValue::from_bytes(value).or_err(ErrorType::InvalidHTTPHeader, "planned field")?;
+        match Known::of(name).header_name() {
+            Some(name) => head.append_header(name, value)?,
+            None => head.append_header(name.to_owned(), value)?,
+        };
     }
     join_cookies(head)
 }
@@ -334,7 +339,13 @@ impl<'h> RequestView for Http2View<'h> {
         self.body
     }
 
-    fn values<'v>(&'v self, name: &HeaderName) -> impl DoubleEndedIterator<Item = &'v [u8]> + use<'v, 'h> {
+    fn values<'v, 'n>(&'v self, name: &'n HeaderName) -> impl DoubleEndedIterator<Item = &'v [u8]> + use<'v, 'n, 'h> {
         self.head.headers.get_all(name).iter().map(HeaderValue::as_bytes)
+    }
+
+    fn known<'v>(&'v self, field: Known) -> impl DoubleEndedIterator<Item = &'v [u8]> + use<'v, 'h> {
+        let name = field.header_name();
+        let values = name.map(|name| self.head.headers.get_all(name));
+        values.into_iter().flatten().map(HeaderValue::as_bytes)
     }
 }

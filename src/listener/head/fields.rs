@@ -3,6 +3,7 @@
 use httparse::Header;
 
 use super::{Framing, Target, Version, authority, malformed};
+use crate::base::field::{Known, KnownSet};
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::listener::syntax::{is_protected, is_token};
@@ -10,21 +11,10 @@ use crate::listener::syntax::{is_protected, is_token};
 /// Members of all `Connection` fields together, empty ones too.
 const MOST_CONNECTION_OPTIONS: usize = 16;
 
-/// Whether a field is meant for one connection and never forwarded, nominated or not (RFC 9110 §7.6.1, §11.7; RFC 7540 §3.2.1).
+/// Whether a field is one of [`KnownSet::HOP_BY_HOP`].
 #[must_use]
 pub fn is_hop_by_hop(name: &str) -> bool {
-    let is = |known: &str| name.eq_ignore_ascii_case(known);
-    match name.len() {
-        2 => is("te"),
-        7 => is("upgrade"),
-        10 => is("connection") || is("keep-alive"),
-        14 => is("http2-settings"),
-        16 => is("proxy-connection"),
-        17 => is("transfer-encoding"),
-        18 => is("proxy-authenticate"),
-        19 => is("proxy-authorization"),
-        _ => false,
-    }
+    KnownSet::HOP_BY_HOP.contains(Known::of(name))
 }
 
 /// What is said to a client about [`imitates_protected`].
@@ -33,7 +23,7 @@ pub const IMITATION: &str = "A field name with `_` imitates one that the gateway
 /// Whether services that take `_` for `-`, as CGI and its heirs do, would read this name as a protected one.
 #[must_use]
 pub fn imitates_protected(name: &str) -> bool {
-    name.as_bytes().contains(&b'_') && is_protected(name)
+    is_protected(name) && name.as_bytes().contains(&b'_')
 }
 
 /// Whether a `Connection` field names this one.
@@ -51,6 +41,7 @@ pub(super) struct Noted<'b> {
     host: Option<&'b [u8]>,
     content_length: Option<&'b [u8]>,
     transfer_encoding: Option<&'b [u8]>,
+    pub present: KnownSet,
     pub upgrade: Option<&'b str>,
     pub close: bool,
     pub keep_alive: bool,
@@ -61,16 +52,18 @@ pub(super) struct Noted<'b> {
     connection_options: usize,
 }
 
-pub(super) fn read<'b>(fields: &[Header<'b>], version: Version) -> Result<Noted<'b>, Rejection> {
+/// Also says what each field is, in the places of `known`.
+pub(super) fn read<'b>(fields: &[Header<'b>], known: &mut [Known], version: Version) -> Result<Noted<'b>, Rejection> {
     let mut noted = Noted::default();
-    for Header { name, value } in fields {
-        let is = |known: &str| name.eq_ignore_ascii_case(known);
-        match name.len() {
-            4 if is("host") => {
+    for (Header { name, value }, known) in fields.iter().zip(known) {
+        *known = Known::of(name);
+        noted.present.insert(*known);
+        match *known {
+            Known::Host => {
                 once(&mut noted.host, value, Reason::HostInvalid, "The request has more than one Host field.")?;
             }
-            6 if is("expect") => noted.expect(value, version)?,
-            7 if is("upgrade") => {
+            Known::Expect => noted.expect(value, version)?,
+            Known::Upgrade => {
                 let protocols =
                     protocols(value).ok_or_else(|| malformed("The Upgrade field is not a list of protocols."))?;
                 once(
@@ -80,16 +73,16 @@ pub(super) fn read<'b>(fields: &[Header<'b>], version: Version) -> Result<Noted<
                     "The request has more than one Upgrade field.",
                 )?;
             }
-            10 if is("connection") => noted.connection(value)?,
-            14 if is("content-length") => {
+            Known::Connection => noted.connection(value)?,
+            Known::ContentLength => {
                 let detail = "The request has more than one Content-Length field.";
                 once(&mut noted.content_length, value, Reason::RequestFraming, detail)?;
             }
-            17 if is("transfer-encoding") => {
+            Known::TransferEncoding => {
                 let detail = "The request has more than one Transfer-Encoding field.";
                 once(&mut noted.transfer_encoding, value, Reason::RequestFraming, detail)?;
             }
-            _ if imitates_protected(name) => return Err(malformed(IMITATION)),
+            Known::Other | Known::Claim if imitates_protected(name) => return Err(malformed(IMITATION)),
             _ => {}
         }
     }

@@ -7,7 +7,7 @@
 //! `X-Forwarded-For` is asked first, and `Forwarded` only when there is none: proxies that append to the former often
 //! let the latter through as the client wrote it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -110,7 +110,7 @@ struct Hops {
 
 impl Hops {
     fn new(peer: IpAddr) -> Self {
-        Self { peer, before: [peer; MAX_ENTRIES], length: 0 }
+        Self { peer, before: [IpAddr::V4(Ipv4Addr::UNSPECIFIED); MAX_ENTRIES], length: 0 }
     }
 
     /// Whether there was room.

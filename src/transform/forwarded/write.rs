@@ -9,6 +9,11 @@ use super::{Chain, entry};
 
 /// `X-Forwarded-Proto` and `X-Forwarded-Host` are the facts themselves.
 impl Chain<'_> {
+    /// The address of the client.
+    pub fn write_client(&self, out: &mut impl BufMut) {
+        put_address(self.facts.client, out);
+    }
+
     /// The value of `X-Forwarded-For`: the client, the trusted proxies, the peer.
     pub fn write_for(&self, out: &mut impl BufMut) {
         for address in self.hops.before().iter().rev() {
