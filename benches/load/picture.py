@@ -15,6 +15,7 @@ LONGEST = 3.0
 
 STYLE = """
   text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #3b434b }
+  .figure { stroke: #ffffff; stroke-width: 3; paint-order: stroke }
   .heading { font-size: 17px; font-weight: 600; fill: #14181c }
   .title { font-weight: 600; fill: #14181c }
   .note { font-size: 11px; fill: #66707a }
@@ -30,6 +31,7 @@ STYLE = """
     .heading, .title, .own { fill: #f0f4f8 }
     .note { fill: #8c98a4 }
     .paper { fill: #0d1117 }
+    .figure { stroke: #0d1117 }
     .peer { fill: #4a5561 }
     .sluice { fill: #2fbfae }
     .cut { stroke: #0d1117 }
@@ -83,6 +85,7 @@ def _draw(left, top, title, unit, bars):
            f'<tspan class="note" dx="6">{escape(unit)}</tspan></text>')
     scale = (COLUMN - NAME - FIGURE) / LONGEST
     start, first = left + NAME, top + TITLE
+    figures = []
     for place, (proxy, figure, multiple) in enumerate(bars):
         y = first + place * STEP
         own = proxy == "sluice"
@@ -93,10 +96,12 @@ def _draw(left, top, title, unit, bars):
         if multiple > LONGEST:
             at = start + length - 14
             yield f'<line class="cut" x1="{at:.1f}" y1="{y + BAR + 1}" x2="{at + 5:.1f}" y2="{y - 1}"/>'
-        yield (f'<text x="{start + length + 6:.1f}" y="{y + 9.5}"{" class=" + chr(34) + "own" + chr(34) if own else ""}>'
-               f'{figure}<tspan class="note" dx="5">{multiple:.2f}×</tspan></text>')
+        figures.append(f'<text x="{start + length + 6:.1f}" y="{y + 9.5}" class="{"figure own" if own else "figure"}">'
+                       f'{figure}<tspan class="note" dx="5">{multiple:.2f}×</tspan></text>')
+    # Over the bars, under the figures.
     one = start + scale
     yield f'<line class="one" x1="{one:.1f}" y1="{first - 3}" x2="{one:.1f}" y2="{first + len(bars) * STEP}"/>'
+    yield from figures
 
 
 def _text(x, y, text, names="", more=""):

@@ -14,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -74,6 +75,7 @@ def measure(options):
 def rounds(shared, options):
     versions = {name: proxies.PROXIES[name].version(shared) for name in options.proxies}
     result = {"about": about(options, versions), "works": {}, "wrong": []}
+    start = time.monotonic()
     for work_name in options.work:
         work = works.WORKS[work_name]
         rows = {name: [] for name in options.proxies}
@@ -85,6 +87,7 @@ def rounds(shared, options):
                     rows[name].append({"round": number, **sample})
                     progress(work_name, number, last, name, sample)
         result["works"][work_name] = {name: samples for name, samples in rows.items() if samples}
+    result["about"]["minutes"] = round((time.monotonic() - start) / 60, 1)
     return result
 
 
@@ -148,9 +151,14 @@ def print_tables(result):
 def overview(result):
     facts = result["about"]
     yield (f"{facts['date']}; {facts['processor']}, Linux {facts['kernel']}; up to {facts['rounds']} rounds of "
-           f"{facts['seconds']} s; {'; '.join(facts['versions'].values())}; access log: {facts['access_log']}.")
+           f"{facts['seconds']} s; {facts['minutes']} minutes; "
+           f"{'; '.join(facts['versions'].values())}; access log: {facts['access_log']}.")
     yield ""
     yield from report.markdown(summary.lines(result))
+    samples = [sample for rows in result["works"].values() for row in rows.values() for sample in row]
+    yield ""
+    yield (f"Others took more than {report.QUIET:.0%} of a core in {sum(map(report.noisy, samples))} of {len(samples)} "
+           f"measurements. Wrong answers: {len(result['wrong'])}.")
 
 
 def write(path, text):
@@ -164,13 +172,13 @@ def arguments():
                         help="every work; the table and its picture go to benches/results, all samples to target/load")
     parser.add_argument("--quick", action="store_true",
                         help="one short round of each, to try it: nothing goes to benches/results")
-    parser.add_argument("--rounds", type=positive, help="interleaved rounds (5)")
-    parser.add_argument("--seconds", type=positive, help="length of a measured window (5; with --all 3)")
+    parser.add_argument("--rounds", type=positive, help="interleaved rounds (5; with --all 4)")
+    parser.add_argument("--seconds", type=positive, help="length of a measured window (5; with --all 2)")
     parser.add_argument("--proxies", type=names(proxies.PROXIES), default=list(proxies.PROXIES),
                         help="comma-separated, of " + ",".join(proxies.PROXIES))
     parser.add_argument("--work", "--only", type=names(works.WORKS), default=["h1", "tls", "idle"],
                         help="comma-separated, of " + ",".join(works.WORKS) + " (h1,tls,idle)")
-    parser.add_argument("--idle-connections", type=positive, default=2000, help="for the idle work (2000)")
+    parser.add_argument("--idle-connections", type=positive, help="for the idle work (2000)")
     parser.add_argument("--sluice", type=Path, default=ROOT / "target/release/sluice",
                         help="its binary (target/release/sluice)")
     parser.add_argument("--envoy", type=Path, help="its binary (what setup.sh installed)")
@@ -183,8 +191,9 @@ def arguments():
     parser.add_argument("--keep", action="store_true", help="keep the folder of configurations and logs")
     options = parser.parse_args()
     options.sluice = options.sluice.resolve()
-    options.seconds = options.seconds or (1 if options.quick else 3 if options.all else 5)
-    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.seconds = options.seconds or (1 if options.quick else 2 if options.all else 5)
+    options.rounds = options.rounds or (1 if options.quick else 4 if options.all else 5)
+    options.idle_connections = options.idle_connections or (500 if options.quick else 2000)
     if options.all:
         options.work = list(works.WORKS)
         options.out = options.out or (ROOT / "target/load/quick" if options.quick else ROOT / "benches/results")

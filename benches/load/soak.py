@@ -139,7 +139,8 @@ class Soak:
         for name, figures in (("RSS", self._rss), ("PSS", self._pss)):
             _, middle, last = thirds(figures)
             if last > middle * GROWTH:
-                found.append(f"{name} grew from {middle / 1024:.1f} MiB in the middle third to {last / 1024:.1f} in the last")
+                found.append(
+                    f"{name} grew from {middle / 1024:.1f} MiB in the middle third to {last / 1024:.1f} in the last")
         return found
 
     def line(self):

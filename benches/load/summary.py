@@ -112,12 +112,12 @@ def _verdict(aim, result):
     peer = best_peer(aim, result) if aim.peer == "best" else aim.peer
     ratio = _ratio(aim, result, peer or best_peer(aim, result))
     against = "-" if ratio is None else f"{ratio:.2f} × {TITLES[peer or best_peer(aim, result)]}"
+    own = middle(aim, result, "sluice")
     if aim.peer:
         wanted = f"≤ {aim.at_most:g} × {'the best' if aim.peer == 'best' else TITLES[aim.peer]}"
         # As precise as it is shown.
         met = None if ratio is None else round(ratio, 2) <= aim.at_most
     else:
-        own = middle(aim, result, "sluice")
         against = "-" if not aim.drawn else against
         if aim.at_most is None and aim.at_least is None:
             return against, "-", "-"

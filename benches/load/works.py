@@ -103,14 +103,14 @@ WORKS = {
         variants(traffic(wrk(PATH, tls=False)), answers(), {"routes": table(10)}, {"routes": table(10_000)}),
         report.routes, max_rounds=3),
     "latency": Work(
-        f"Time added to a request, {latency.RATE} a second at a constant rate on {latency.CONNECTIONS} connections, 1 KiB JSON",
+        f"Time added to a request at a constant {latency.RATE} a second, {latency.CONNECTIONS} connections, 1 KiB JSON",
         answers(), latency.measure, report.latency),
     "idle": Work(
         "Idle connections that made one request each",
         both, idle.measure, report.idle, max_rounds=2),
     "reload": Work(
         f"{reloads.RELOADS} reloads in {reloads.SECONDS} s under load, {reloads.ROUTES} routes, 64 connections",
-        both, reloads.measure, report.reload, routes=reloads.routes(0), max_rounds=3),
+        both, reloads.measure, report.reload, routes=reloads.routes(0), max_rounds=2),
     "cores": Work(
         "Two workers against one, HTTP/1.1 keep-alive, 64 connections, 1 KiB JSON; everybody on both cores",
         answers(),
