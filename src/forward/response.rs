@@ -217,6 +217,19 @@ impl Ending {
         }
     }
 
+    /// As [`BodyGuard::length_left`].
+    #[must_use]
+    pub fn length_left(&self) -> Option<u64> {
+        self.guard.as_ref().and_then(BodyGuard::length_left)
+    }
+
+    /// As [`BodyGuard::skip`].
+    pub fn skip(&mut self, bytes: u64) {
+        if let Some(guard) = &mut self.guard {
+            guard.skip(bytes);
+        }
+    }
+
     /// Bytes of the body so far, without framing.
     #[must_use]
     pub fn body_bytes(&self) -> u64 {

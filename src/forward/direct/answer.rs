@@ -21,11 +21,9 @@ pub enum Reframing {
     Chunk,
 }
 
-impl Reframing {
-    /// Whether the client learns the end of the body without the end of its connection.
-    pub fn delimits(self, head: &ResponseHead<'_, '_>, to_head: bool, client: Version) -> bool {
-        client != Version::HTTP_10 || head.is_bodyless(to_head) || matches!(head.framing, BodyFraming::Length(_))
-    }
+/// Whether the client learns the end of the body without the end of its connection.
+pub fn is_delimited(head: &ResponseHead<'_, '_>, to_head: bool, client: Version) -> bool {
+    client != Version::HTTP_10 || head.is_bodyless(to_head) || matches!(head.framing, BodyFraming::Length(_))
 }
 
 pub fn reframing(head: &ResponseHead<'_, '_>, to_head: bool, client: Version) -> Reframing {
