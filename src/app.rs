@@ -11,11 +11,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::{self, Admin};
-use crate::base::deadline::Deadlines;
 use crate::base::{clock, tasks};
 use crate::config::checked::Bootstrap;
 use crate::config::watch::{WatchError, Watcher};
-use crate::forward::pingora::Forwarder;
 use crate::listener::accept::Listener;
 use crate::listener::bind::{self, BindError};
 use crate::listener::thread;
@@ -92,15 +90,7 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
         let make = {
             let (settings, drain, access_log) = (Arc::clone(&settings), Arc::clone(&drain), Arc::clone(&access_log));
             let (snapshots, metrics, pool) = (Arc::clone(&reloader.snapshots), metrics.clone(), bootstrap.pool.clone());
-            move || Worker {
-                settings,
-                snapshots,
-                metrics,
-                access_log,
-                deadlines: Deadlines::new(),
-                forwarder: Forwarder::new(&pool, Arc::clone(&drain)),
-                drain,
-            }
+            move || Worker::new(settings, &pool, snapshots, metrics, access_log, drain)
         };
         let worker = thread::start(number, of_worker, make);
         workers.push(worker.map_err(|source| StartError::System { what: "worker thread", source })?);

@@ -5,10 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sluice::base::deadline::{Deadline, Deadlines};
+use sluice::base::deadline::Deadline;
 use sluice::config;
 use sluice::config::checked::{AccessLog as AccessLogSettings, AccessLogTarget};
-use sluice::forward::pingora::Forwarder;
 use sluice::listener::buffers;
 use sluice::listener::client_io::ConnectionFacts;
 use sluice::listener::request::{Read, Request};
@@ -79,17 +78,9 @@ impl Bench {
         let off = AccessLogSettings { target: AccessLogTarget::Off, buffer: 1 };
         let access_log = AccessLog::start(&off, 1, &metrics).unwrap_or_else(|error| panic!("{error}"));
         let drain = Arc::new(Drain::default());
-        let deadlines = Deadlines::new();
-        let deadline = deadlines.register();
-        let worker = Worker {
-            settings: Arc::new(Settings::of(&bootstrap)),
-            snapshots,
-            metrics,
-            access_log: Arc::new(access_log),
-            deadlines,
-            forwarder: Forwarder::new(&bootstrap.pool, Arc::clone(&drain)),
-            drain,
-        };
+        let settings = Arc::new(Settings::of(&bootstrap));
+        let worker = Worker::new(settings, &bootstrap.pool, snapshots, metrics, Arc::new(access_log), drain);
+        let deadline = worker.deadlines.register();
         let connection = ConnectionFacts {
             listener: Arc::from("http"),
             client: SocketAddr::from(([203, 0, 113, 7], 50_000)),

@@ -6,10 +6,13 @@ import re
 import socket
 import ssl
 import subprocess
+from pathlib import Path
 
 import processes
 
 TIMEOUT = 5
+# Answered by the upstream with the 1 KiB document, through every proxy, whatever else is routed.
+PATH = "/orders.json"
 
 
 class WrongAnswer(Exception):
@@ -70,6 +73,55 @@ def keep_alive(proxy, path, body, tls):
         raise WrongAnswer(f"{proxy.name}: {error!r}") from error
     finally:
         connection.close()
+
+
+def upload(proxy, body, tls):
+    """Two uploads on one connection: the upstream has stored every byte of each."""
+    connection = connect(proxy.https if tls else proxy.http, proxy.setting if tls else None)
+    try:
+        for number in (1, 2):
+            connection.request("POST", "/keep", body)
+            answer = connection.getresponse()
+            status, name = answer.status, answer.read().decode()
+            if status != 200:
+                raise WrongAnswer(f"{proxy.name}: status {status} on upload {number}")
+            stored = Path(name)
+            if stored.read_bytes() != body:
+                raise WrongAnswer(f"{proxy.name}: the upstream got other bytes than were sent")
+            stored.unlink()
+    except (OSError, http.client.HTTPException) as error:
+        raise WrongAnswer(f"{proxy.name}: {error!r}") from error
+    finally:
+        connection.close()
+
+
+def resumption(proxy):
+    """A ticket of one connection resumes on each of 32 others: that one of two workers got none of them has a chance
+    of one in billions.
+    """
+    context = client_context(proxy.setting)
+    session, resumed = _tls_request(proxy, context, None)
+    if resumed:
+        raise WrongAnswer(f"{proxy.name}: resumed a session that was never offered")
+    others = [_tls_request(proxy, context, session)[1] for _ in range(32)]
+    if not all(others):
+        raise WrongAnswer(f"{proxy.name}: only {sum(others)} of 32 connections resumed ({proxy.workers} workers)")
+
+
+def _tls_request(proxy, context, session):
+    """One request: the session that it leaves behind, and whether the offered one was taken."""
+    try:
+        with socket.create_connection(("127.0.0.1", proxy.https), TIMEOUT) as plain:
+            with context.wrap_socket(plain, server_hostname="localhost", session=session) as connection:
+                connection.sendall(f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+                answer = b""
+                while piece := connection.recv(16384):
+                    answer += piece
+                if not (answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(proxy.setting.body)):
+                    raise WrongAnswer(f"{proxy.name}: {answer[:40]!r} on a connection with session {session}")
+                return connection.session, connection.session_reused
+    except OSError as error:
+        raise WrongAnswer(f"{proxy.name}: {error!r}") from error
 
 
 def http2(proxy, path, body):

@@ -6,7 +6,7 @@ import time
 
 import checks
 import meter
-from proxies import PATH
+from checks import PATH
 
 REQUEST = f"GET {PATH} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
 
@@ -29,16 +29,16 @@ def measure(proxy, options):
 def _one(proxy, number, tls):
     context = checks.client_context(proxy.setting) if tls else None
     # What is set up once, at first use, is not a connection's memory.
-    _close(_open(proxy, 32, context))
+    close(connect(proxy, 32, context))
     before = _settled(proxy)
-    connections = _open(proxy, number, context)
+    connections = connect(proxy, number, context)
     held = _settled(proxy)
-    closed = _closed(connections)
+    closed = count_closed(connections)
     if closed:
         raise checks.WrongAnswer(f"{proxy.name}: {closed} of {number} idle connections were closed")
     for connection in connections[:: max(1, number // 50)]:
         _ask(proxy, connection)
-    _close(connections)
+    close(connections)
     return {
         "base_kib": before,
         "held_kib": held,
@@ -47,7 +47,8 @@ def _one(proxy, number, tls):
     }
 
 
-def _open(proxy, number, context):
+def connect(proxy, number, context):
+    """That many connections that have made one request each."""
     connections = []
     for _ in range(number):
         connection = socket.create_connection(("127.0.0.1", proxy.https if context else proxy.http), checks.TIMEOUT)
@@ -71,7 +72,7 @@ def _ask(proxy, connection):
         raise checks.WrongAnswer(f"{proxy.name}: {answer[:40]!r}")
 
 
-def _closed(connections):
+def count_closed(connections):
     """How many the proxy has given up."""
     poll = select.poll()
     for connection in connections:
@@ -79,7 +80,7 @@ def _closed(connections):
     return len(poll.poll(0))
 
 
-def _close(connections):
+def close(connections):
     for connection in connections:
         connection.close()
 

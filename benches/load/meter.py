@@ -46,10 +46,19 @@ def user_system_ns(pids):
 
 def pss_kib(pids):
     """Resident memory, shared pages divided among their users. The kernel's socket memory is not in it."""
+    return _rollup(pids, "Pss:")
+
+
+def rss_kib(pids):
+    """Resident memory, shared pages counted whole."""
+    return _rollup(pids, "Rss:")
+
+
+def _rollup(pids, field):
     total = 0
     for pid in pids:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as lines:
-            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+            total += next(int(line.split()[1]) for line in lines if line.startswith(field))
     return total
 
 
@@ -64,11 +73,11 @@ def busy_ns(core):
 
 
 class Window:
-    """One stretch of time: what the proxy used, and what others took from the two cores meanwhile."""
+    """One stretch of time: what the proxy used, and what others took from the cores meanwhile."""
 
-    def __init__(self, proxy, load, proxy_core, load_core):
+    def __init__(self, proxy, load, setting):
         self._proxy, self._load = proxy, load
-        self._cores = (proxy_core, load_core)
+        self._cores = (setting.proxy_cores, setting.load_cores)
         self._start = self._read()
 
     def _read(self):
@@ -77,7 +86,7 @@ class Window:
             "proxy": cpu_ns(self._proxy),
             "load": cpu_ns(self._load),
             "split": user_system_ns(self._proxy),
-            "busy": [busy_ns(core) for core in self._cores],
+            "busy": [sum(map(busy_ns, cores)) for cores in self._cores],
         }
 
     def close(self):
@@ -87,6 +96,7 @@ class Window:
         load = end["load"] - start["load"]
         user, system = (after - before for after, before in zip(end["split"], start["split"]))
         busy = [after - before for after, before in zip(end["busy"], start["busy"])]
+        ours = [proxy, load] if self._cores[0].isdisjoint(self._cores[1]) else [proxy + load] * 2
         return {
             "seconds": wall / 1e9,
             "proxy_cpu_ns": proxy,
@@ -94,7 +104,7 @@ class Window:
             "proxy_core": proxy / wall,
             "load_core": load / wall,
             # Ticks against nanoseconds: a little below zero is rounding.
-            "foreign": [max(0.0, (busy[0] - proxy) / wall), max(0.0, (busy[1] - load) / wall)],
+            "foreign": [max(0.0, (taken - own) / wall) for taken, own in zip(busy, ours)],
         }
 
 

@@ -6,14 +6,20 @@ import shutil
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import meter
+
+# What setup.sh builds and installs.
+TOOLS = Path(__file__).resolve().parents[2] / "target/load"
 
 _running = []
 
 
 def find(command):
-    """The path of a system command; daemons often lie outside an ordinary PATH."""
+    """The path of a tool of ours, or of a system command; daemons often lie outside an ordinary PATH."""
+    if (TOOLS / command).is_file():
+        return str(TOOLS / command)
     path = shutil.which(command, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if path is None:
         raise SystemExit(f"{command} is not installed: run benches/load/setup.sh")
@@ -28,15 +34,15 @@ def allow_open_files():
 
 
 class Process:
-    """A started command on one core. Its output goes to a file, which errors quote."""
+    """A started command on some cores. Its output goes to a file, which errors quote."""
 
-    def __init__(self, name, argv, core, folder, environment=None):
+    def __init__(self, name, argv, cores, folder, environment=None):
         self.name = name
         self.output = folder / f"{name}.out"
         with open(self.output, "ab") as output:
             # A session of its own: Ctrl-C reaches the runner only, which then ends its children in order.
             self._child = subprocess.Popen(
-                [find("taskset"), "-c", str(core), *argv],
+                [find("taskset"), "-c", ",".join(map(str, sorted(cores))), *argv],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder,
                 env={**os.environ, **(environment or {})}, start_new_session=True,
             )
@@ -68,13 +74,13 @@ class Process:
             raise SystemExit(f"{self.name} ended with {code}:\n{self.last_words()}")
         return self.output.read_text(encoding="utf-8", errors="replace")
 
-    def stop(self):
-        """Asks, waits up to five seconds, then kills what is left of it, each process by its id."""
+    def stop(self, asking):
+        """Asks by that signal, waits up to five seconds, then kills what is left of it, each process by its id."""
         if self not in _running:
             return
         pids = self.tree()
         if not self.ended():
-            self.signal(signal.SIGTERM)
+            self.signal(asking)
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline and (not self.ended() or any(map(_alive, pids[1:]))):
             time.sleep(0.02)
@@ -92,7 +98,7 @@ class Process:
 
 def stop_all():
     for process in reversed(list(_running)):
-        process.stop()
+        process.stop(signal.SIGTERM)
 
 
 def _alive(pid):

@@ -1,18 +1,23 @@
-"""Reloads under load: how many requests are lost, and how soon a new route answers."""
+"""Reloads under load: what is lost, what gets slower, and how soon a new route answers."""
 
 import os
 import re
 import time
 
 import checks
+import generators
+import idle
 import meter
 import processes
-from proxies import PATH
+from checks import PATH
 
 RELOADS = 20
 SECONDS = 10
 ROUTES = 1000
+IDLE = 100
 LIVE_WITHIN = 5.0
+# Of the same load without reloads, for comparison.
+STEADY_SECONDS = 5
 
 
 def routes(generation):
@@ -26,16 +31,34 @@ def measure(proxy, options):
 
     A request is lost when its connection breaks before the answer, when it times out, or when its status is
     not 2xx. A client that repeats a GET on a broken kept connection, as RFC 9110 §9.2.2 allows, would not see
-    the first kind.
+    the first kind. A connection is dropped when it was there before the first reload and is not after the
+    last: of those under load, and of others that made one request and are idle.
     """
-    load = processes.Process(
-        "wrk", [processes.find("wrk"), "-t1", "-c64", f"-d{SECONDS + 2}s", "--timeout", "5s", "--latency",
-                f"http://127.0.0.1:{proxy.http}/r/{ROUTES // 2}"],
-        proxy.setting.load_core, proxy.folder)
+    steady = _latencies(_steady(proxy))
+    resting = idle.connect(proxy, IDLE, None)
+    try:
+        return _reloading(proxy, steady, resting)
+    finally:
+        idle.close(resting)
+
+
+def _steady(proxy):
+    load = _load(proxy, STEADY_SECONDS, "steady")
+    start = time.monotonic()
+    # What the runner does between reloads, it does here too.
+    for beat in range(1, STEADY_SECONDS * RELOADS // SECONDS):
+        _answers(proxy, "/generation/0", start + LIVE_WITHIN)
+        time.sleep(max(0.0, start + beat * SECONDS / RELOADS - time.monotonic()))
+    load.wait_end(STEADY_SECONDS + 30)
+    return load.output_text()
+
+
+def _reloading(proxy, steady, resting):
+    load = _load(proxy, SECONDS + 2, "reloading")
     time.sleep(0.5)
     # Generations of processes come and go on the proxy's core; who else was there can only be told of the other.
-    window = meter.Window([], [*proxy.setting.upstream.tree(), load.pid, os.getpid()],
-                          proxy.setting.proxy_core, proxy.setting.load_core)
+    window = meter.Window([], [*proxy.setting.upstream.tree(), load.pid, os.getpid()], proxy.setting)
+    connections = _client_ports(proxy.http)
     start = time.monotonic()
     live = []
     for generation in range(1, RELOADS + 1):
@@ -46,6 +69,9 @@ def measure(proxy, options):
         live.append((time.monotonic() - begun) * 1000)
         time.sleep(max(0.0, start + generation * SECONDS / RELOADS - time.monotonic()))
     took = time.monotonic() - start
+    # The idle ones are among both.
+    dropped = len(connections - _client_ports(proxy.http))
+    dropped_idle = idle.count_closed(resting)
     foreign = window.close()["foreign"][1]
     load.wait_end(SECONDS + 30)
     text = load.output_text()
@@ -57,24 +83,36 @@ def measure(proxy, options):
         complaints.append(f"the reloads took {took:.1f} s, longer than the load")
     if old != 404:
         complaints.append(f"a route of an earlier generation answers {old}")
-    return {
+    latencies = _latencies(text)
+    return latencies | {
         "complaints": complaints,
         "foreign": [foreign],
         "reloads_live": len(live),
         "live_after_ms": live,
-        "requests": int(re.search(r"(\d+) requests in", text)[1]),
-        "failed": wrk_failed(text),
+        "requests": generators.wrk_completed(text),
+        "failed": generators.wrk_failed(text),
         "errors": " ".join(re.findall(r"(?:Socket errors|Non-2xx[^:]*): .*", text)),
-        "p99_ms": _milliseconds(re.search(r"99%\s+(\S+)", text)[1]),
-        "max_ms": _milliseconds(re.search(r"Latency(?:\s+\S+){2}\s+(\S+)", text)[1]),
+        "connections": len(connections),
+        "dropped": dropped,
+        "dropped_idle": dropped_idle,
+        "steady_p99_ms": steady["p99_ms"],
+        "steady_max_ms": steady["max_ms"],
+        "p99_ratio": latencies["p99_ms"] / steady["p99_ms"],
     }
 
 
-def wrk_failed(text):
-    """Requests without a 2xx or 3xx answer: broken, timed out, or another status."""
-    errors = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
-    other = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    return (sum(map(int, errors.groups())) if errors else 0) + (int(other[1]) if other else 0)
+def _load(proxy, seconds, name):
+    return processes.Process(
+        name, [processes.find("wrk"), "-t1", "-c64", f"-d{seconds}s", "--timeout", "5s", "--latency",
+               f"http://127.0.0.1:{proxy.http}/r/{ROUTES // 2}"],
+        proxy.setting.load_cores, proxy.folder)
+
+
+def _client_ports(port):
+    """The local ports of established connections to that port: each names one connection."""
+    with open("/proc/net/tcp", encoding="ascii") as lines:
+        rows = [line.split()[1:4] for line in lines][1:]
+    return {local for local, remote, state in rows if remote == f"0100007F:{port:04X}" and state == "01"}
 
 
 def _answers(proxy, path, deadline):
@@ -87,6 +125,13 @@ def _answers(proxy, path, deadline):
             pass
         time.sleep(0.003)
     return False
+
+
+def _latencies(text):
+    return {
+        "p99_ms": _milliseconds(re.search(r"99%\s+(\S+)", text)[1]),
+        "max_ms": _milliseconds(re.search(r"Latency(?:\s+\S+){2}\s+(\S+)", text)[1]),
+    }
 
 
 def _milliseconds(text):

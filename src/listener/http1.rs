@@ -1,13 +1,12 @@
 //! An HTTP/1.1 connection: ours between requests, lent to whoever forwards for one request at a time.
 
-use std::future::Future;
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::Method;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 use super::accept::linger;
 use super::buffers;
@@ -17,9 +16,8 @@ use super::worker::Worker;
 use crate::base::deadline::{Deadline, Rest};
 use crate::base::reason::Reason;
 use crate::forward::head::write_answer;
-use crate::forward::pingora::handed::{Handed, Loan};
 use crate::forward::pingora::http2;
-use crate::forward::tunnel;
+use crate::forward::{Returned, is_direct};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::verdict::Answer;
 use crate::pipeline::{finish, rescue};
@@ -33,50 +31,51 @@ const LINGER: Duration = Duration::from_secs(2);
 /// Begins an HTTP/2 connection with prior knowledge (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// An HTTP/1.1 connection between two requests: all that an idle one holds.
+struct Connection {
+    worker: Arc<Worker>,
+    facts: Arc<ConnectionFacts>,
+    deadline: Arc<Deadline>,
+    io: ClientIo,
+    /// What was read of the next request.
+    pending: Vec<u8>,
+}
+
 /// Serves a connection until it ends.
-pub async fn serve(worker: Arc<Worker>, mut io: ClientIo, connection: Arc<ConnectionFacts>, h2c: bool) {
+pub async fn serve(worker: Arc<Worker>, io: ClientIo, facts: Arc<ConnectionFacts>, h2c: bool) {
     let deadline = worker.deadlines.register();
-    let mut pending = Vec::new();
+    let mut connection = Connection { worker, facts, deadline, io, pending: Vec::new() };
     let mut served: u64 = 0;
     loop {
-        if pending.is_empty() {
-            if served > 0 && worker.drain.is_closing() {
+        if connection.pending.is_empty() {
+            if served > 0 && connection.worker.drain.is_closing() {
                 break;
             }
-            deadline.set(if served == 0 {
-                worker.settings.deadlines.head
-            } else {
-                worker.settings.deadlines.keep_alive
-            });
-            deadline.set_rest(if served == 0 { Rest::Fresh } else { Rest::Idle });
-            let first = read_first(&mut io, &deadline).await;
-            deadline.set_rest(Rest::Busy);
-            match first {
-                Some(bytes) => pending = bytes,
-                None => break,
+            if !connection.wait(served == 0).await {
+                break;
             }
         }
         if served == 0 && h2c {
-            // POST begins like the preface: one or the other is known only when they part.
-            while pending.len() < PREFACE.len() && PREFACE.starts_with(&pending) {
-                match read_more(&mut io, &mut pending, &deadline).await {
-                    Ok(true) => {}
-                    Ok(false) | Err(_) => return,
+            match connection.has_preface().await {
+                Some(false) => {}
+                Some(true) => {
+                    let Connection { worker, facts, io, pending, .. } = connection;
+                    return Box::pin(http2::serve(worker, io, facts, pending)).await;
                 }
+                None => return,
             }
-            if pending.starts_with(PREFACE) {
-                return Box::pin(http2::serve(worker, io, connection, pending)).await;
-            }
-        }
-        // What one request needs is much; between requests none of it may remain.
-        let last = served + 1 >= worker.settings.limits.requests_per_connection;
-        let request = serve_request(&worker, io, &connection, std::mem::take(&mut pending), last, &deadline);
-        match Box::pin(request).await {
-            Some((back, rest)) => (io, pending) = (back, rest),
-            None => return,
         }
         served += 1;
+        let last = served >= connection.worker.settings.limits.requests_per_connection;
+        let mut request = boxes::take(serve_request(connection, last));
+        let goes_on = poll_fn(|context| request.poll(context)).await;
+        boxes::give(request);
+        match goes_on {
+            Some(back) => connection = back,
+            None => return,
+        }
     }
+    let Connection { mut io, deadline, .. } = connection;
     deadline.set(LINGER);
     tokio::select! {
         biased;
@@ -85,11 +84,72 @@ pub async fn serve(worker: Arc<Worker>, mut io: ClientIo, connection: Arc<Connec
     }
 }
 
+/// Where requests are served: what one needs is much, and between requests none of it may remain.
+mod boxes {
+    use std::cell::RefCell;
+
+    use tokio_util::sync::ReusableBoxFuture;
+
+    use super::Connection;
+
+    type Served = ReusableBoxFuture<'static, Option<Connection>>;
+
+    /// Kept for each thread; beyond that they are freed.
+    const KEPT: usize = 64;
+
+    thread_local! {
+        static SPARE: RefCell<Vec<Served>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub fn take(request: impl Future<Output = Option<Connection>> + Send + 'static) -> Served {
+        match SPARE.with_borrow_mut(Vec::pop) {
+            Some(mut spare) => {
+                spare.set(request);
+                spare
+            }
+            None => Served::new(request),
+        }
+    }
+
+    /// Takes the box of a request that has ended.
+    pub fn give(spare: Served) {
+        SPARE.with_borrow_mut(|kept| {
+            if kept.len() < KEPT {
+                kept.push(spare);
+            }
+        });
+    }
+}
+
+impl Connection {
+    /// Waits for the first bytes of a request; `false` when the connection is over.
+    async fn wait(&mut self, fresh: bool) -> bool {
+        let deadlines = &self.worker.settings.deadlines;
+        self.deadline.set(if fresh { deadlines.head } else { deadlines.keep_alive });
+        self.deadline.set_rest(if fresh { Rest::Fresh } else { Rest::Idle });
+        let first = read_first(&mut self.io, &self.deadline).await;
+        self.deadline.set_rest(Rest::Busy);
+        first.map(|bytes| self.pending = bytes).is_some()
+    }
+
+    /// Whether the client speaks HTTP/2 with prior knowledge; `None` when the connection is over.
+    async fn has_preface(&mut self) -> Option<bool> {
+        // POST begins like the preface: one or the other is known only when they part.
+        while self.pending.len() < PREFACE.len() && PREFACE.starts_with(&self.pending) {
+            match read_more(&mut self.io, &mut self.pending, &self.deadline).await {
+                Ok(true) => {}
+                Ok(false) | Err(_) => return None,
+            }
+        }
+        Some(self.pending.starts_with(PREFACE))
+    }
+}
+
 /// Waits for the first bytes of a request without holding a buffer. `None` when the connection is over.
 async fn read_first(io: &mut ClientIo, deadline: &Deadline) -> Option<Vec<u8>> {
-    std::future::poll_fn(|context| {
+    poll_fn(|context| {
         let mut buffer = buffers::take();
-        match poll_append(io, context, &mut buffer) {
+        match buffers::poll_append(io, context, &mut buffer) {
             Poll::Ready(Ok(read)) if read > 0 => Poll::Ready(Some(buffer)),
             Poll::Ready(_) => {
                 buffers::give(buffer);
@@ -104,42 +164,30 @@ async fn read_first(io: &mut ClientIo, deadline: &Deadline) -> Option<Vec<u8>> {
     .await
 }
 
-fn poll_append(io: &mut ClientIo, context: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<std::io::Result<usize>> {
-    if buffer.len() == buffer.capacity() {
-        buffer.reserve(buffers::SIZE);
-    }
-    pin!(io.read_buf(buffer)).poll(context)
-}
-
 /// Reads more into a buffer that holds the beginning of a head; `false` when the connection is over.
 async fn read_more(io: &mut ClientIo, buffer: &mut Vec<u8>, deadline: &Deadline) -> Result<bool, Reason> {
     tokio::select! {
         biased;
-        read = std::future::poll_fn(|context| poll_append(io, context, buffer)) => Ok(matches!(read, Ok(length) if length > 0)),
+        read = poll_fn(|context| buffers::poll_append(io, context, buffer)) => Ok(matches!(read, Ok(length) if length > 0)),
         () = deadline.expired() => Err(Reason::HeadTimeout),
     }
 }
 
-/// One request from its first bytes to its line in the log; the connection and what follows when it goes on.
-async fn serve_request(
-    worker: &Arc<Worker>,
-    mut io: ClientIo,
-    connection: &Arc<ConnectionFacts>,
-    mut buffer: Vec<u8>,
-    last: bool,
-    deadline: &Arc<Deadline>,
-) -> Option<(ClientIo, Vec<u8>)> {
+/// One request from its first bytes to its line in the log; the connection when it goes on.
+async fn serve_request(mut connection: Connection, last: bool) -> Option<Connection> {
+    let mut buffer = std::mem::take(&mut connection.pending);
+    let Connection { worker, facts, deadline, io, .. } = &mut connection;
     let _in_flight = worker.metrics.request_started();
     deadline.set(worker.settings.deadlines.head);
     let read = loop {
-        match Request::read(&mut buffer, worker, connection, last, deadline) {
-            Read::Partial => match read_more(&mut io, &mut buffer, deadline).await {
+        match Request::read(&mut buffer, worker, facts, last, deadline) {
+            Read::Partial => match read_more(io, &mut buffer, deadline).await {
                 Ok(true) => {}
                 Ok(false) => {
                     buffers::give(buffer);
                     return None;
                 }
-                Err(reason) => break Read::Refused(Refused::unread(worker, connection, reason, deadline)),
+                Err(reason) => break Read::Refused(Refused::unread(worker, facts, reason, deadline)),
             },
             done => break done,
         }
@@ -149,20 +197,20 @@ async fn serve_request(
         Read::Partial => None,
         Read::Refused(Refused { exchange, answer }) => {
             deadline.set(worker.settings.deadlines.body);
-            let written = send(&mut io, &answer, true, false, deadline).await;
+            let written = send(io, &answer, true, false, deadline).await;
             finish::answered(&exchange, &answer, written);
             finish::finish(&exchange, &worker.access_log);
             if written {
-                close(io, deadline).await;
+                close(connection).await;
             }
             None
         }
         Read::Request(request) => {
-            let Request { exchange, verdict, carried } = request;
+            let Request { mut exchange, verdict, carried } = request;
+            let worker = Arc::clone(worker);
             let goes_on = match verdict {
-                Some(answer) => serve_answer(worker, io, &exchange, &answer, carried, deadline).await,
-                None if carried.upgrade => tunnel::serve(io, &exchange, carried).await,
-                None => serve_forwarded(worker, io, &exchange, carried, deadline).await,
+                Some(answer) => serve_answer(connection, &exchange, &answer, carried).await,
+                None => serve_forwarded(connection, &mut exchange, carried).await,
             };
             finish::finish(&exchange, &worker.access_log);
             Exchange::recycle(exchange);
@@ -172,78 +220,68 @@ async fn serve_request(
 }
 
 async fn serve_answer(
-    worker: &Worker,
-    mut io: ClientIo,
+    mut connection: Connection,
     exchange: &Exchange,
     answer: &Answer,
     mut carried: Carried,
-    deadline: &Deadline,
-) -> Option<(ClientIo, Vec<u8>)> {
+) -> Option<Connection> {
+    let Connection { worker, deadline, io, .. } = &mut connection;
     deadline.set(worker.settings.deadlines.body);
     // A client that waits for `100 Continue` may or may not send its body now: the connection cannot go on.
     let unread = !carried.guard.is_done();
     let close_after = !carried.keep_alive || (unread && carried.expects_continue);
     let is_head = exchange.facts.method == Method::HEAD.as_str();
-    let written = send(&mut io, answer, close_after, is_head, deadline).await;
+    let written = send(io, answer, close_after, is_head, deadline).await;
     finish::answered(exchange, answer, written);
     if !written {
         return None;
     }
-    if close_after || !drain_body(&mut io, &mut carried, deadline).await {
-        close(io, deadline).await;
+    if close_after || !drain_body(io, &mut carried, deadline).await {
+        close(connection).await;
         return None;
     }
-    Some((io, carried.pending))
+    connection.pending = carried.pending;
+    Some(connection)
 }
 
 async fn serve_forwarded(
-    worker: &Worker,
-    io: ClientIo,
-    exchange: &Arc<Exchange>,
+    mut connection: Connection,
+    exchange: &mut Arc<Exchange>,
     carried: Carried,
-    deadline: &Deadline,
-) -> Option<(ClientIo, Vec<u8>)> {
-    let loan = Arc::new(Loan::default());
-    let keep_alive = carried.keep_alive;
-    let expects_continue = carried.expects_continue;
-    let handed = Handed::new(io, carried, Arc::clone(exchange), Arc::clone(&loan));
-    let reusable = worker.forwarder.forward_http1(exchange, handed).await;
-    let mut back = loan.take()?;
-    if let Some(reason) = loan.refused() {
-        exchange.progress().reason = Some(reason);
-    }
-    let begun = loan.answered() && {
-        let mut progress = exchange.progress();
-        let silent = progress.reason.is_none() && progress.status == 0;
-        if silent {
-            // Pingora found fault with a head of ours and answered by itself, without any of its phases.
-            progress.reason = Some(Reason::Internal);
-        }
-        // After interim answers alone (RFC 9110 §15.2) the client still waits for a final one.
-        silent || back.torn || progress.status != 0
+) -> Option<Connection> {
+    let (keep_alive, expects_continue) = (carried.keep_alive, carried.expects_continue);
+    let Connection { worker, facts, deadline, io, .. } = connection;
+    let direct = carried.upgrade || exchange.plan.as_ref().is_some_and(is_direct);
+    let back = match Arc::get_mut(exchange).filter(|_| direct) {
+        Some(exchange) => worker.direct.forward(io, exchange, carried).await,
+        // In a box, so that only requests that need its room pay for it.
+        None => Box::pin(worker.pingora.forward_http1(io, exchange, carried)).await?,
     };
+    let Returned { io, pending, body_done, client_closed, begun, reusable } = back;
+    connection = Connection { worker, facts, deadline, io, pending };
     let failed = exchange.progress().reason;
     if let Some(reason) = failed.filter(|reason| *reason != Reason::ClientClosed && !begun) {
+        let Connection { worker, deadline, io, .. } = &mut connection;
         let answer = rescue::answer(&reason.into(), Some(&exchange.facts));
-        let close_after = !keep_alive || !back.body_done || back.client_closed || expects_continue;
+        let close_after = !keep_alive || !body_done || client_closed || expects_continue;
         deadline.set(worker.settings.deadlines.body);
-        let written =
-            send(&mut back.io, &answer, close_after, exchange.facts.method == Method::HEAD.as_str(), deadline).await;
+        let is_head = exchange.facts.method == Method::HEAD.as_str();
+        let written = send(io, &answer, close_after, is_head, deadline).await;
         finish::answered(exchange, &answer, written);
         if written && !close_after {
-            return Some((back.io, back.pending));
+            return Some(connection);
         }
         if written {
-            close(back.io, deadline).await;
+            close(connection).await;
         }
         return None;
     }
-    if reusable && keep_alive && back.body_done && !back.client_closed {
-        return Some((back.io, back.pending));
+    if failed.is_none() && reusable && body_done && !client_closed {
+        return Some(connection);
     }
     // A failed answer is cut short, so that no client takes a part for the whole.
     if failed.is_none() {
-        close(back.io, deadline).await;
+        close(connection).await;
     }
     None
 }
@@ -286,7 +324,8 @@ async fn drain_body(io: &mut ClientIo, carried: &mut Carried, deadline: &Deadlin
 }
 
 /// Ends a connection after its last answer without taking the answer from the client by a reset.
-async fn close(io: ClientIo, deadline: &Deadline) {
+async fn close(connection: Connection) {
+    let Connection { io, deadline, .. } = connection;
     deadline.set(LINGER);
     tokio::select! {
         biased;

@@ -15,6 +15,7 @@ use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::config::checked::UpstreamProtocol;
 use crate::forward::head::{Connection, write_request};
+use crate::forward::is_direct;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::rescue;
 use crate::pipeline::verdict::{Answer, Verdict};
@@ -124,7 +125,10 @@ impl Request {
         };
         let mut guard = BodyGuard::new(head.framing, max_body);
         let came_with = &buffer[length..];
-        let taken = match guard.feed(came_with) {
+        let direct = matches!(&decision.verdict, Verdict::Forward(plan) if is_direct(plan));
+        let (anew, mut body) = (direct && guard.is_chunked(), Vec::new());
+        let fed = if anew { guard.transcribe(came_with, &mut body) } else { guard.feed(came_with) };
+        let taken = match fed {
             Ok(fed) => fed.taken,
             Err(reason) => {
                 return Read::Refused(Refused::new(worker, connection, Some(&view), reason.into(), deadline));
@@ -134,14 +138,15 @@ impl Request {
         let upgrade = is_websocket(&head, &decision.verdict);
         let mut forwarded = Vec::new();
         if let Verdict::Forward(plan) = &decision.verdict {
-            forwarded = buffers::take();
+            forwarded = buffers::take_head();
             let kind = match keep_alive {
                 _ if upgrade => Connection::Upgrade,
+                _ if direct => Connection::Ours,
                 true => Connection::KeepAlive,
                 false => Connection::Close,
             };
             write_request(&mut forwarded, &head, plan, kind);
-            forwarded.extend_from_slice(&came_with[..taken]);
+            forwarded.extend_from_slice(if anew { &body } else { &came_with[..taken] });
         }
         let mut pending = Vec::new();
         if taken < came_with.len() {

@@ -43,6 +43,8 @@ pub fn start(
 
 async fn serve(worker: Arc<Worker>, sockets: Vec<(Arc<Listener>, TcpListener)>) {
     let mut essential = vec![tasks::spawn("deadlines", Arc::clone(&worker.deadlines).run())];
+    let sweeper = Arc::clone(&worker);
+    essential.push(tasks::spawn("upstream pool", async move { sweeper.direct.sweep().await }));
     for (listener, socket) in sockets {
         let accepting = worker.drain.accepting();
         essential.push(tasks::spawn("accept", accept::run(Arc::clone(&worker), listener, socket, accepting)));
@@ -58,7 +60,8 @@ async fn serve(worker: Arc<Worker>, sockets: Vec<(Arc<Listener>, TcpListener)>) 
         () = worker.drain.emptied() => {}
         () = worker.drain.reached(Phase::Ended) => {}
     }
-    worker.forwarder.close().await;
+    worker.direct.close();
+    worker.pingora.close().await;
 }
 
 /// Waits until draining closes the listeners. A task that ends before has failed, and the gateway with it.

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use tokio::sync::{Notify, watch};
 
 use crate::base::deadline::Deadlines;
-use crate::config::checked::{Bootstrap, Deadlines as DeadlineSettings, Drain as DrainSettings, Http2, Limits};
-use crate::forward::pingora::Forwarder;
+use crate::config::checked::{Bootstrap, Deadlines as DeadlineSettings, Drain as DrainSettings, Http2, Limits, Pool};
+use crate::forward::direct::Forwarder as Direct;
+use crate::forward::pingora::Forwarder as Pingora;
 use crate::snapshot::Snapshots;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -42,8 +43,27 @@ pub struct Worker {
     pub metrics: Metrics,
     pub access_log: Arc<AccessLog>,
     pub deadlines: Arc<Deadlines>,
-    pub forwarder: Forwarder,
+    pub direct: Direct,
+    pub pingora: Pingora,
     pub drain: Arc<Drain>,
+}
+
+impl Worker {
+    /// A worker with no connection yet, and upstream pools of its own.
+    #[must_use]
+    pub fn new(
+        settings: Arc<Settings>,
+        pool: &Pool,
+        snapshots: Arc<Snapshots>,
+        metrics: Metrics,
+        access_log: Arc<AccessLog>,
+        drain: Arc<Drain>,
+    ) -> Self {
+        let deadlines = Deadlines::new();
+        let direct = Direct::new(pool, Arc::clone(&deadlines), Arc::clone(&drain));
+        let pingora = Pingora::new(pool, Arc::clone(&drain));
+        Self { settings, snapshots, metrics, access_log, deadlines, direct, pingora, drain }
+    }
 }
 
 /// How the gateway ends.

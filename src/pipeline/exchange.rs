@@ -1,7 +1,7 @@
 //! One request from admission to its line in the log.
 
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -138,6 +138,13 @@ impl Deref for Exchange {
     }
 }
 
+impl DerefMut for Exchange {
+    fn deref_mut(&mut self) -> &mut Ongoing {
+        #[expect(clippy::expect_used, reason = "only `recycle` takes it out, and then nobody else holds the exchange")]
+        self.0.as_mut().expect("a request")
+    }
+}
+
 impl Exchange {
     pub(super) fn begin(ongoing: Ongoing) -> Arc<Self> {
         let mut exchange = shelf::take_exchange().unwrap_or_else(|| Arc::new(Self(None)));
@@ -176,6 +183,18 @@ impl Exchange {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// As [`Exchange::progress`], for whoever has the exchange alone.
+    pub fn progress_mut(&mut self) -> &mut Progress {
+        self.progress.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The plan beside the progress, for whoever has the exchange alone; `None` when nothing is forwarded.
+    pub fn plan_and_progress(&mut self) -> Option<(&Forward, &mut Progress)> {
+        let Ongoing { plan, progress, .. } = &mut **self;
+        let progress = progress.get_mut().unwrap_or_else(PoisonError::into_inner);
+        plan.as_ref().map(|plan| (plan, progress))
+    }
+
     #[must_use]
     pub fn route(&self) -> Option<&CompiledRoute> {
         self.route.and_then(|index| self.snapshot.routes.get(index))
@@ -189,6 +208,12 @@ impl Exchange {
     /// Notes that the request moved on, and until when it has to move again.
     pub fn enter(&self, stage: Stage) {
         self.progress().stage = stage;
+        self.touch_in(stage);
+    }
+
+    /// As [`Exchange::enter`], for whoever has the exchange alone.
+    pub fn enter_alone(&mut self, stage: Stage) {
+        self.progress_mut().stage = stage;
         self.touch_in(stage);
     }
 

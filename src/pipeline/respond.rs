@@ -36,11 +36,8 @@ pub fn hop_by_hop(fields: &HeaderMap) -> Vec<HeaderName> {
     drop
 }
 
-/// Removes what is not for the client, then carries out the route's edits.
-pub fn edit(exchange: &Exchange, received: Version, hop_by_hop: &[HeaderName], answer: &mut impl FieldList) {
-    for name in hop_by_hop {
-        answer.remove(name);
-    }
+/// Adds what every answer carries, then carries out the route's edits. What was for the hop before is already off.
+pub fn edit(exchange: &Exchange, received: Version, answer: &mut impl FieldList) {
     answer.append(&VIA, &via(received));
     if let Ok(id) = HeaderValue::from_str(exchange.facts.request_id.as_str()) {
         answer.set(&REQUEST_ID, &id);

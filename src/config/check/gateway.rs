@@ -232,6 +232,7 @@ fn pool(pool: written::UpstreamPool, reader: &mut Reader<'_>) -> Pool {
     Pool {
         size: count(pool.size.as_ref(), defaults::POOL_SIZE, 1..=100_000, reader) as usize,
         idle: time(pool.idle.as_ref(), defaults::POOL_IDLE, positive(), reader),
+        lifetime: time(pool.lifetime.as_ref(), defaults::POOL_LIFETIME, positive(), reader),
     }
 }
 

@@ -138,6 +138,8 @@ model! {
         optional size: Count = defaults::POOL_SIZE,
         /// How long an idle connection is kept.
         optional idle: Duration = time(defaults::POOL_IDLE),
+        /// How long a connection is used, so that load moves to where names lead now; open requests finish.
+        optional lifetime: Duration = time(defaults::POOL_LIFETIME),
     }
 
     /// One line of JSON for each request.

@@ -223,7 +223,10 @@ impl ProxyHttp for Engine {
             exchange.prompt.store(response.headers.contains_key(CONTENT_LENGTH), Ordering::Relaxed);
             exchange.progress().status = response.status.as_u16();
             let hop_by_hop = respond::hop_by_hop(&response.headers);
-            respond::edit(exchange, response.version, &hop_by_hop, &mut PingoraResponse(response));
+            for name in &hop_by_hop {
+                response.remove_header(name);
+            }
+            respond::edit(exchange, response.version, &mut PingoraResponse(response));
         }
         Ok(())
     }

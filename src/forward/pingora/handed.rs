@@ -29,14 +29,14 @@ const GATHER: usize = buffers::SIZE;
 /// Where a lent connection returns to.
 #[derive(Debug, Default)]
 pub struct Loan {
-    returned: Mutex<Option<Returned>>,
+    returned: Mutex<Option<Back>>,
     refused: Mutex<Option<Reason>>,
     answered: AtomicBool,
 }
 
 /// A connection that is ours again.
 #[derive(Debug)]
-pub struct Returned {
+pub struct Back {
     pub io: ClientIo,
     /// Bytes of the next request that came with the last of this one.
     pub pending: Vec<u8>,
@@ -50,7 +50,7 @@ pub struct Returned {
 
 impl Loan {
     /// The connection, once Pingora has let go of it.
-    pub fn take(&self) -> Option<Returned> {
+    pub fn take(&self) -> Option<Back> {
         self.returned.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
@@ -255,7 +255,7 @@ impl Drop for Handed {
         buffers::give(std::mem::take(&mut self.written));
         buffers::give(std::mem::take(&mut self.prefix));
         if let Some(io) = self.io.take() {
-            let returned = Returned {
+            let returned = Back {
                 io,
                 pending: std::mem::take(&mut self.pending),
                 body_done: self.guard.is_done(),

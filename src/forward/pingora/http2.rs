@@ -192,7 +192,7 @@ async fn serve_stream(worker: &Worker, connection: Arc<ConnectionFacts>, mut ses
         None => {
             let prepared = exchange.plan.as_ref().map(|plan| prepare(session.req_header_mut(), plan));
             match prepared {
-                Some(Ok(())) => worker.forwarder.forward_http2(&exchange, session).await,
+                Some(Ok(())) => worker.pingora.forward_http2(&exchange, session).await,
                 Some(Err(error)) => {
                     tracing::error!(%error, "a planned request cannot be written");
                     exchange.fail(Reason::Internal);

@@ -4,7 +4,7 @@
 
 mod engine;
 mod failure;
-pub mod handed;
+mod handed;
 pub mod http2;
 mod peer;
 
@@ -20,9 +20,13 @@ use pingora::server::configuration::ServerConf;
 use tokio::sync::watch;
 
 use self::engine::{EXCHANGE, Engine};
-use self::handed::Handed;
+use self::handed::{Back, Handed, Loan};
 use self::peer::Peers;
+use super::Returned;
+use crate::base::reason::Reason;
 use crate::config::checked::Pool;
+use crate::listener::client_io::ClientIo;
+use crate::listener::request::Carried;
 use crate::listener::worker::Drain;
 use crate::pipeline::exchange::Exchange;
 
@@ -56,19 +60,37 @@ impl Forwarder {
         Self { proxy: Arc::new(proxy), shutdown, _alive: alive }
     }
 
-    /// Forwards one request; `true` when the client connection may carry another one.
-    ///
-    /// When no byte of an answer has left (see the loan of `handed`), answering is up to the caller.
-    pub async fn forward_http1(&self, exchange: &Arc<Exchange>, handed: Handed) -> bool {
+    /// Forwards one request and gives the client connection back. When no final answer has begun, and the exchange has a
+    /// reason, answering is up to the caller. `None` when the connection is lost.
+    pub async fn forward_http1(&self, io: ClientIo, exchange: &Arc<Exchange>, carried: Carried) -> Option<Returned> {
+        let loan = Arc::new(Loan::default());
+        let keep_alive = carried.keep_alive;
+        let handed = Handed::new(io, carried, Arc::clone(exchange), Arc::clone(&loan));
         let session = ServerSession::new_http1(Box::new(handed));
-        tokio::select! {
+        let reusable = tokio::select! {
             biased;
             reusable = EXCHANGE.scope(Arc::clone(exchange), self.proxy.process_new_http(session, &self.shutdown)) => reusable.is_some(),
             () = exchange.deadline.expired() => {
                 exchange.expire();
                 false
             }
+        };
+        let Back { io, pending, body_done, client_closed, torn } = loan.take()?;
+        if let Some(reason) = loan.refused() {
+            exchange.progress().reason = Some(reason);
         }
+        let begun = loan.answered() && {
+            let mut progress = exchange.progress();
+            let silent = progress.reason.is_none() && progress.status == 0;
+            if silent {
+                // Pingora found fault with a head of ours and answered by itself, without any of its phases.
+                progress.reason = Some(Reason::Internal);
+            }
+            // After interim answers alone (RFC 9110 §15.2) the client still waits for a final one.
+            silent || torn || progress.status != 0
+        };
+        let reusable = reusable && keep_alive;
+        Some(Returned { io, pending, body_done, client_closed, begun, reusable })
     }
 
     /// Forwards one stream; every end is answered on the stream itself, if need be by resetting it.

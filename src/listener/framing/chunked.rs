@@ -1,6 +1,6 @@
 //! The chunked transfer coding (RFC 9112 §7.1), read strictly.
 
-use super::Fed;
+use super::{Fed, Part};
 use crate::base::reason::Reason;
 use crate::listener::syntax::{is_protected, is_token, is_value, reads_as};
 
@@ -56,7 +56,13 @@ impl Default for At {
 }
 
 impl Chunked {
-    pub fn feed(&mut self, bytes: &[u8], body: &mut u64, max: Option<u64>) -> Result<Fed, Reason> {
+    pub fn feed(
+        &mut self,
+        bytes: &[u8],
+        body: &mut u64,
+        max: Option<u64>,
+        mut parts: impl FnMut(Part<'_>),
+    ) -> Result<Fed, Reason> {
         let mut rest = bytes;
         while let [byte, after @ ..] = rest {
             if let At::Data { left } = &mut self.at {
@@ -67,15 +73,27 @@ impl Chunked {
                 if *left == 0 {
                     self.at = At::DataReturn;
                 }
-                rest = usize::try_from(length).ok().and_then(|length| rest.get(length..)).unwrap_or_default();
+                let (piece, after) =
+                    rest.split_at_checked(usize::try_from(length).unwrap_or(rest.len())).unwrap_or((rest, &[]));
+                parts(Part::Data(piece));
+                rest = after;
                 continue;
             }
             rest = after;
-            if self.step(*byte, *body, max)? {
+            let done = self.step(*byte, *body, max)?;
+            if self.has_trailers() && !matches!(self.at, At::LastLineFeed) {
+                parts(Part::Trailer(std::slice::from_ref(byte)));
+            }
+            if done {
                 return Ok(Fed { taken: bytes.len() - rest.len(), done: true });
             }
         }
         Ok(Fed { taken: bytes.len(), done: false })
+    }
+
+    /// Whether a trailer field has come.
+    pub fn has_trailers(&self) -> bool {
+        self.trailer_bytes > 0
     }
 
     /// Takes one byte that is not data; `true` at the end of the message.

@@ -251,3 +251,16 @@ proptest! {
         check_invariants(&[b"0\r\n", &bytes[..]].concat());
     }
 }
+
+#[test]
+fn chunks_carry_their_length_in_hex() {
+    for (length, start) in [(1, "1"), (15, "f"), (16, "10"), (4_096, "1000"), (65_535, "ffff")] {
+        let mut out = Vec::new();
+        write_chunk(&mut out, &vec![b'x'; length]);
+        let expected = format!("{start}\r\n{}\r\n", "x".repeat(length));
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+    let mut out = Vec::new();
+    write_chunk(&mut out, b"");
+    assert!(out.is_empty(), "that would end the body");
+}

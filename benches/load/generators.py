@@ -1,0 +1,78 @@
+"""Load generators: their command lines, and how to read what they print."""
+
+import re
+from dataclasses import dataclass
+from typing import Callable
+
+
+@dataclass(frozen=True)
+class Generator:
+    command: str
+    # (proxy, seconds) → arguments
+    argv: Callable
+    # text → numbers of requests
+    failed: Callable
+    completed: Callable
+    # text → what else was not as it should be
+    complaints: Callable = lambda text: []
+
+
+def wrk(path, tls, connections=64, upload=False):
+    """HTTP/1.1 over connections that stay; `upload` sends 10 MiB with each request."""
+    def argv(proxy, seconds):
+        url = f"https://127.0.0.1:{proxy.https}{path}" if tls else f"http://127.0.0.1:{proxy.http}{path}"
+        script = ("-s", str(proxy.setting.upload_script)) if upload else ()
+        return ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s", *script, url]
+
+    return Generator("wrk", argv, wrk_failed, wrk_completed)
+
+
+def wrk_failed(text):
+    """Requests without a 2xx or 3xx answer: broken, timed out, or another status."""
+    errors = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    other = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
+    return (sum(map(int, errors.groups())) if errors else 0) + (int(other[1]) if other else 0)
+
+
+def wrk_completed(text):
+    return int(re.search(r"(\d+) requests in", text)[1])
+
+
+def h2load(path, connections, streams):
+    """HTTP/2 over TLS 1.3."""
+    def argv(proxy, seconds):
+        return ["-t1", f"-c{connections}", f"-m{streams}", f"-D{seconds}", "--tls13-ciphers=TLS_AES_256_GCM_SHA384",
+                "--groups=X25519", f"https://127.0.0.1:{proxy.https}{path}"]
+
+    return Generator("h2load", argv, h2load_failed, h2load_completed)
+
+
+def h2load_failed(text):
+    counts = re.search(r"(\d+) failed, (\d+) errored, (\d+) timeout", text)
+    statuses = re.search(r"status codes: \d+ 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", text)
+    return max(map(int, counts.groups())) + sum(map(int, statuses.groups()))
+
+
+def h2load_completed(text):
+    return int(re.search(r"(\d+) succeeded", text)[1])
+
+
+def connections(path, at_a_time, resumed):
+    """A new TLS 1.3 connection for each request, with a full handshake or a resumed session; see connections.c."""
+    def argv(proxy, seconds):
+        return [str(proxy.https), path, str(at_a_time), str(seconds), "resumed" if resumed else "full"]
+
+    def complaints(text):
+        full, again = number(text, "full"), number(text, "resumed")
+        # The first ones have nothing to resume.
+        others = full - at_a_time if resumed else again
+        if others > (full + again) // 1000:
+            yield f"{again} sessions resumed of {full + again}"
+
+    return Generator("connections", argv, lambda text: number(text, "failed"),
+                     lambda text: number(text, "completed"), complaints)
+
+
+def number(text, name):
+    """Of a line `name number`, as our own generators print them."""
+    return int(float(re.search(rf"^{re.escape(name)} ([\d.]+)$", text, re.MULTILINE)[1]))

@@ -1,0 +1,69 @@
+"""CPU of a proxy for each request under full load."""
+
+import os
+import time
+
+import checks
+import meter
+import processes
+
+# Connecting, handshakes and first requests stay outside the window that is measured.
+WARM_UP = 0.6
+TAIL = 0.4
+
+
+def traffic(generator, whole_run=False, mib=None):
+    """CPU per request under full load.
+
+    Requests are counted by the upstream inside the window, so that what never reached it is not counted.
+    `whole_run` takes the generator's count and the whole run instead: for messages so large that a window
+    cuts through many of them; `mib` is their size.
+    """
+    def measure(proxy, options):
+        setting = proxy.setting
+        seconds = options.seconds + (0 if whole_run else 1)
+        count = checks.UpstreamCount(setting.status_port)
+        pids = proxy.process.tree()
+        first = before = count.read()
+        load = processes.Process(
+            generator.command, [processes.find(generator.command), *generator.argv(proxy, seconds)],
+            setting.load_cores, proxy.folder, {"OPENSSL_CONF": str(setting.client_tls)})
+        if not whole_run:
+            time.sleep(WARM_UP)
+            before = count.read()
+        window = meter.Window(pids, [*setting.upstream.tree(), load.pid, os.getpid()], setting)
+        if whole_run:
+            load.wait_end(seconds + 30)
+        else:
+            time.sleep(seconds - WARM_UP - TAIL)
+        sample = window.close()
+        after = count.read()
+        load.wait_end(seconds + 30)
+        text = load.output_text()
+        all_requests = count.read()[1] - first[1]
+        count.close()
+        completed = generator.completed(text)
+        requests = completed if whole_run else after[1] - before[1]
+        if requests <= 0:
+            raise checks.WrongAnswer(f"{proxy.name}: no request completed under load:\n{text}")
+        upstream_connections, failed = after[0] - before[0], generator.failed(text)
+        complaints = list(generator.complaints(text))
+        if failed:
+            complaints.append(f"{failed} failed requests")
+        if upstream_connections > max(64, requests // 100):
+            complaints.append(f"{upstream_connections} new upstream connections for {requests} requests")
+        # Only what was in flight at the end may differ.
+        if abs(all_requests - completed) > 128:
+            complaints.append(f"{completed} answers to the client, {all_requests} from the upstream")
+        if mib:
+            sample["cpu_s_per_gib"] = sample["proxy_cpu_ns"] / 1e9 / (requests * mib / 1024)
+        return sample | {
+            "requests": requests,
+            "cpu_us": sample["proxy_cpu_ns"] / 1000 / requests,
+            "requests_per_second": requests / sample["seconds"],
+            "failed": failed,
+            "upstream_connections": upstream_connections,
+            "complaints": complaints,
+        }
+
+    return measure

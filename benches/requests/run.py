@@ -1,0 +1,183 @@
+#!/usr/bin/env python3
+"""User instructions and allocations of whole requests through the release binary, counted by callgrind.
+
+Compares with what baseline.json records and fails when a request costs more; `--record` writes the file anew.
+Counts hardly depend on the machine, so that they can gate a change where times could not. Needs valgrind.
+"""
+
+import argparse
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+
+import clients  # noqa: E402
+import upstream  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+BASELINE = Path(__file__).with_name("baseline.json")
+
+WARM_UP, COUNTED = 300, 1000
+
+# Instructions may vary a little with the C library and the processor; allocations may not.
+TOLERANCE = 0.04
+
+# What Rust calls of the allocator; what it calls itself is not counted twice.
+ALLOCATING = {"mi_malloc_aligned", "mi_zalloc_aligned", "mi_realloc_aligned", "mi_malloc", "mi_zalloc", "mi_realloc"}
+
+GATEWAY = """
+version: 1
+threads: 1
+listeners:
+  - {{ name: http, address: "127.0.0.1:{http}" }}
+  - {{ name: https, address: "127.0.0.1:{https}", tls: {{ certificates: [{{ certificate: {folder}/cert.pem, key: {folder}/key.pem }}] }} }}
+admin: {{ address: "127.0.0.1:{admin}" }}
+routes: {folder}/routes.yaml
+access_log: {{ target: {folder}/access.log }}
+"""
+
+ROUTES = """
+version: 1
+upstreams: {{ origin: {{ endpoints: ["127.0.0.1:{upstream}"] }} }}
+routes:
+  - {{ name: pingora, match: {{ path: "/pingora/{{rest...}}" }}, auth: none, upstream: origin, engine: pingora }}
+  - {{ name: rest, match: {{ path: "/{{rest...}}" }}, auth: none, upstream: origin }}
+"""
+
+WORKS = {
+    "GET over HTTP/1.1": lambda ports: clients.Http1(ports["http"], "GET", "/orders/42"),
+    "POST of 200 bytes over HTTP/1.1": lambda ports: clients.Http1(ports["http"], "POST", "/orders", b"x" * 200),
+    "GET over HTTP/1.1 and TLS": lambda ports: clients.Http1(ports["https"], "GET", "/orders/42", tls=True),
+    "GET over HTTP/2 and TLS": lambda ports: clients.Http2(ports["https"], "/orders/42"),
+    "GET over HTTP/1.1, engine: pingora": lambda ports: clients.Http1(ports["http"], "GET", "/pingora/orders/42"),
+}
+
+
+def main():
+    options = arguments()
+    ports = dict(zip(("http", "https", "admin"), free_ports(3)))
+    with tempfile.TemporaryDirectory(prefix="sluice-requests-") as name, upstream.Upstream(body_length=1024) as origin:
+        folder = Path(name)
+        (folder / "gateway.yaml").write_text(GATEWAY.format(folder=folder, **ports), encoding="utf-8")
+        (folder / "routes.yaml").write_text(ROUTES.format(upstream=origin.port), encoding="utf-8")
+        make_certificate(folder)
+        counts = count(options.sluice, folder, ports)
+    if options.record:
+        BASELINE.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
+    return compare(counts, json.loads(BASELINE.read_text(encoding="utf-8")))
+
+
+def count(binary, folder, ports):
+    """One gateway under callgrind serves all works; its counters are dumped before and after each."""
+    command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/counts", str(binary), "run",
+               "--config", f"{folder}/gateway.yaml"]
+    with open(folder / "valgrind.log", "w", encoding="utf-8") as log:
+        gateway = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        for port in ports.values():
+            wait_for(port, gateway, folder)
+        counts, dumps = {}, 0
+        for name, connect in WORKS.items():
+            client = connect(ports)
+            client.send(WARM_UP)
+            dump(gateway)
+            client.send(COUNTED)
+            dump(gateway)
+            client.close()
+            dumps += 2
+            instructions, allocations = read(folder / f"counts.{dumps}")
+            counts[name] = {
+                "instructions": round(instructions / COUNTED),
+                "allocations": round(allocations / COUNTED, 1),
+            }
+        return counts
+    finally:
+        gateway.send_signal(signal.SIGINT)
+        gateway.wait(60)
+
+
+def dump(gateway):
+    subprocess.run(["callgrind_control", "-d", str(gateway.pid)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def read(file):
+    """Instructions, and calls of the allocator from outside of it, in one dump."""
+    names, instructions, allocations, caller, callee = {}, 0, 0, "", ""
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            if match := re.match(r"(c?fn)=\((\d+)\)(?: (.*))?", line):
+                kind, number, name = match.groups()
+                names.setdefault(number, name)
+                if kind == "fn":
+                    caller = names[number] or ""
+                else:
+                    callee = names[number] or ""
+            elif line.startswith("calls="):
+                if callee in ALLOCATING and not caller.lstrip("_").startswith("mi_"):
+                    allocations += int(line[6:].split()[0])
+            elif line.startswith(("totals:", "summary:")):
+                instructions = int(line.split()[1])
+    return instructions, allocations
+
+
+def compare(counts, baseline):
+    worse = 0
+    for name, now in counts.items():
+        before = baseline.get(name, {"instructions": 0, "allocations": 0})
+        verdict = ""
+        if now["instructions"] > before["instructions"] * (1 + TOLERANCE):
+            verdict = "MORE INSTRUCTIONS"
+        elif now["allocations"] > before["allocations"] + 0.1:
+            verdict = "MORE ALLOCATIONS"
+        elif now["instructions"] < before["instructions"] * (1 - TOLERANCE):
+            verdict = "fewer: record it with --record"
+        worse += verdict.startswith("MORE")
+        print(f"{name:36} {now['instructions']:8} instructions (recorded {before['instructions']:8}), "
+              f"{now['allocations']:6} allocations (recorded {before['allocations']:6}) {verdict}")
+    return 1 if worse else 0
+
+
+def make_certificate(folder):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                    "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+                    "-keyout", folder / "key.pem", "-out", folder / "cert.pem"], check=True, stderr=subprocess.DEVNULL)
+
+
+def free_ports(number):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def wait_for(port, gateway, folder):
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        if gateway.poll() is not None:
+            raise SystemExit((folder / "valgrind.log").read_text(encoding="utf-8"))
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    raise SystemExit(f"nothing listens on port {port}")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sluice", type=Path, default=ROOT / "target/release/sluice",
+                        help="its binary (target/release/sluice)")
+    parser.add_argument("--record", action="store_true", help="write baseline.json anew")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
