@@ -75,24 +75,53 @@ pub fn normal(host: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Owned(format!("[{address}]")));
     }
     let name = host.strip_suffix('.').unwrap_or(host);
-    let (mut label, mut upper) = (0, false);
-    for byte in name.bytes() {
-        match byte {
-            b'.' if label > 0 => {
-                label = 0;
-                continue;
-            }
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' if label < 63 => {}
-            b'A'..=b'Z' if label < 63 => upper = true,
-            _ => return None,
-        }
-        label += 1;
-    }
-    if label == 0 || name.len() > 253 {
+    if !is_name(name) {
         return None;
     }
+    let upper = name.bytes().any(|byte| byte.is_ascii_uppercase());
     Some(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
+
+/// Whether this is a registered name: up to 253 bytes of labels of 1 to 63 letters, digits, `-` and `_`, without a dot at
+/// either end.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let mut label = 0_usize;
+    let mut longest = 0;
+    for byte in name.bytes() {
+        match CLASSES[usize::from(byte)] {
+            Class::Label => label += 1,
+            Class::Dot if label > 0 => {
+                longest = longest.max(label);
+                label = 0;
+            }
+            Class::Dot | Class::Other => return false,
+        }
+    }
+    label > 0 && longest.max(label) <= 63 && name.len() <= 253
+}
+
+#[derive(Clone, Copy)]
+enum Class {
+    Label,
+    Dot,
+    Other,
+}
+
+static CLASSES: [Class; 256] = {
+    let mut classes = [Class::Other; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        #[expect(clippy::cast_possible_truncation, reason = "less than 128")]
+        let character = byte as u8;
+        if character.is_ascii_alphanumeric() || matches!(character, b'-' | b'_') {
+            classes[byte] = Class::Label;
+        }
+        byte += 1;
+    }
+    classes[b'.' as usize] = Class::Dot;
+    classes
+};
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,9 @@ pub enum Connection {
 /// Writes the head of a request that is forwarded over HTTP/1.1 by the plan.
 pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, plan: &Forward, connection: Connection) {
     let http10 = head.version == Version::Http10 && connection != Connection::Ours;
-    put(out, &[head.method.as_bytes(), b" ", plan.target.as_bytes()]);
+    out.extend_from_slice(head.method.as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(plan.target.as_bytes());
     out.extend_from_slice(if http10 { b" HTTP/1.0\r\nHost: " } else { b" HTTP/1.1\r\nHost: " });
     match &plan.host {
         Some(host) => out.extend_from_slice(host.as_bytes()),
@@ -35,7 +37,10 @@ pub fn write_request(out: &mut Vec<u8>, head: &Head<'_, '_>, plan: &Forward, con
         if ours || head.is_for_this_hop(known, field.name) || plan.withheld.contains(known, field.name) {
             continue;
         }
-        put(out, &[field.name.as_bytes(), b": ", field.value, b"\r\n"]);
+        out.extend_from_slice(field.name.as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(field.value);
+        out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(plan.added.as_bytes());
     match head.framing {

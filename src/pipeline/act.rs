@@ -96,26 +96,34 @@ impl Admitted<'_> {
         if !self.chain.trusted {
             withheld.known.insert(Known::Claim);
         }
-        // What the route withholds, it withholds from us, too.
-        let mut add = |field: Known, write: &dyn Fn(&mut Vec<u8>)| {
-            if !edits.withheld.known.contains(field) {
-                added.push_with(field.name(), write);
-            }
-        };
         let facts = &self.chain.facts;
-        add(Known::ForwardedFor, &|out| self.chain.write_for(out));
-        add(Known::ForwardedProto, &|out| out.extend_from_slice(facts.proto.as_bytes()));
-        if !facts.host.is_empty() {
-            add(Known::ForwardedHost, &|out| out.extend_from_slice(facts.host.as_bytes()));
+        // What the route withholds, it withholds from us, too.
+        let ours = |field| !edits.withheld.known.contains(field);
+        if ours(Known::ForwardedFor) {
+            added.push_with("x-forwarded-for", |out| self.chain.write_for(out));
         }
-        add(Known::Forwarded, &|out| self.chain.write_forwarded(out));
+        if ours(Known::ForwardedProto) {
+            added.push("x-forwarded-proto", facts.proto.as_bytes());
+        }
+        if ours(Known::ForwardedHost) && !facts.host.is_empty() {
+            added.push("x-forwarded-host", facts.host.as_bytes());
+        }
+        if ours(Known::Forwarded) {
+            added.push_with("forwarded", |out| self.chain.write_forwarded(out));
+        }
         let told = self.chain.trusted && request.known(Known::RealIp).next().is_some();
         if !told {
             withheld.known.insert(Known::RealIp);
-            add(Known::RealIp, &|out| self.chain.write_client(out));
+            if ours(Known::RealIp) {
+                added.push_with("x-real-ip", |out| self.chain.write_client(out));
+            }
         }
-        add(Known::RequestId, &|out| out.extend_from_slice(self.request_id.as_bytes()));
-        add(Known::Via, &|out| out.extend_from_slice(via(request.version()).as_bytes()));
+        if ours(Known::RequestId) {
+            added.push("x-request-id", self.request_id.as_bytes());
+        }
+        if ours(Known::Via) {
+            added.push("via", via(request.version()).as_bytes());
+        }
         added.extend(&edits.lines);
         let host = match host {
             HostRewrite::Set(value) => Some(value.clone()),

@@ -39,7 +39,7 @@ impl<'a> Admitted<'a> {
             chain,
             request_id: RequestId::accept_or_new(request.known(Known::RequestId).next()),
             host: host_pattern::normal(without_port(authority)),
-            path: route::normalise(request.path()),
+            path: route::normalise_text(request.path()),
         }
     }
 
@@ -48,7 +48,9 @@ impl<'a> Admitted<'a> {
             memory.push_str(text);
             memory
         };
-        let user_agent = request.known(Known::UserAgent).next().and_then(|value| std::str::from_utf8(value).ok());
+        let user_agent = request.known(Known::UserAgent).next();
+        // Nearly all are ASCII, and that is quickly seen.
+        let user_agent = user_agent.filter(|value| value.is_ascii() || std::str::from_utf8(value).is_ok());
         let path = match &self.path {
             Ok(path) => path.as_str(),
             Err(_) => request.path(),
@@ -63,7 +65,11 @@ impl<'a> Admitted<'a> {
             host: write(take(&mut memory.host), self.host.as_deref().unwrap_or_default()),
             path: write(take(&mut memory.path), path),
             version: request.version(),
-            user_agent: user_agent.map(|text| write(take(&mut memory.user_agent), text)),
+            user_agent: user_agent.map(|value| {
+                let mut memory = take(&mut memory.user_agent);
+                memory.extend_from_slice(value);
+                memory
+            }),
             plain: prefers_plain(request),
         }
     }
@@ -105,16 +111,14 @@ fn without_port(authority: &str) -> &str {
 /// Whether plain text is asked for and JSON is not; browsers and most clients take `*/*` and get the problem document.
 fn prefers_plain<V: RequestView>(request: &V) -> bool {
     let mut plain = false;
-    for value in request.known(Known::Accept) {
-        for range in value.split(|byte| *byte == b',') {
-            let media = range.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-            if media.eq_ignore_ascii_case(b"application/problem+json")
-                || media.eq_ignore_ascii_case(b"application/json")
-            {
-                return false;
-            }
-            plain |= media.eq_ignore_ascii_case(b"text/plain");
+    for range in request.known(Known::Accept).flat_map(|value| value.split(|byte| *byte == b',')) {
+        let media = range.iter().position(|byte| *byte == b';').and_then(|end| range.get(..end)).unwrap_or(range);
+        let media = media.trim_ascii();
+        let is = |known: &str| media.eq_ignore_ascii_case(known.as_bytes());
+        if is("application/problem+json") || is("application/json") {
+            return false;
         }
+        plain |= is("text/plain");
     }
     plain
 }

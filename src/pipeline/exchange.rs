@@ -37,7 +37,8 @@ pub struct Facts {
     /// In normal form; as sent when it has none.
     pub path: String,
     pub version: Version,
-    pub user_agent: Option<String>,
+    /// UTF-8.
+    pub user_agent: Option<Vec<u8>>,
     /// The client asked for plain text rather than a problem document.
     pub plain: bool,
 }

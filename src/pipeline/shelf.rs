@@ -30,8 +30,8 @@ pub(super) struct Memory {
     pub method: String,
     pub host: String,
     pub path: String,
-    pub user_agent: String,
     pub target: String,
+    pub user_agent: Vec<u8>,
     pub added: Vec<u8>,
 }
 
@@ -44,11 +44,14 @@ impl Memory {
     /// Takes memory back, whatever is in it.
     pub(super) fn give(mut self) {
         let Self { method, host, path, user_agent, target, added } = &mut self;
-        let mut size = added.capacity();
-        added.clear();
-        for text in [method, host, path, user_agent, target] {
+        let mut size = 0;
+        for text in [method, host, path, target] {
             size += text.capacity();
             text.clear();
+        }
+        for bytes in [user_agent, added] {
+            size += bytes.capacity();
+            bytes.clear();
         }
         if size <= LONGEST {
             SHELF.with_borrow_mut(|shelf| keep(&mut shelf.memories, self));
@@ -82,8 +85,8 @@ mod tests {
             method: text(),
             host: text(),
             path: text(),
-            user_agent: text(),
             target: text(),
+            user_agent: text().into_bytes(),
             added: text().into_bytes(),
         }
     }
@@ -92,10 +95,12 @@ mod tests {
     fn memory_comes_back_empty() {
         used("of an earlier request").give();
         let Memory { method, host, path, user_agent, target, added } = Memory::take();
-        for text in [method, host, path, user_agent, target] {
+        for text in [method, host, path, target] {
             assert!(text.is_empty() && text.capacity() > 0);
         }
-        assert!(added.is_empty() && added.capacity() > 0);
+        for bytes in [user_agent, added] {
+            assert!(bytes.is_empty() && bytes.capacity() > 0);
+        }
         assert_eq!(Memory::take().path.capacity(), 0, "nothing is given out twice");
     }
 

@@ -48,7 +48,7 @@ mod tests;
 
 pub use conflict::{Conflict, Example, conflicts};
 pub use explain::{Candidate, Verdict, explain};
-pub use normalize::{NormalPath, PathError, normalise};
+pub use normalize::{NormalPath, PathError, normalise, normalise_text};
 pub use params::Params;
 pub use pattern::{PathPattern, Segment};
 pub use table::{Found, Lookup, Table};

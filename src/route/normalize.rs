@@ -63,11 +63,21 @@ impl PathError {
 /// characters that may not stand in a path. `..;x` is refused: some servers read it as `..`.
 pub fn normalise<T: AsRef<[u8]> + ?Sized>(raw: &T) -> Result<NormalPath<'_>, PathError> {
     let raw = raw.as_ref();
-    if let Some(encoded_delimiter) = scan_normal(raw)
-        && let Ok(path) = std::str::from_utf8(raw)
-    {
-        return Ok(NormalPath { path: Cow::Borrowed(path), encoded_delimiter });
+    match std::str::from_utf8(raw) {
+        Ok(raw) => normalise_text(raw),
+        Err(_) => rewritten(raw),
     }
+}
+
+/// As [`normalise`], of what is text already.
+pub fn normalise_text(raw: &str) -> Result<NormalPath<'_>, PathError> {
+    match scan_normal(raw.as_bytes()) {
+        Some(encoded_delimiter) => Ok(NormalPath { path: Cow::Borrowed(raw), encoded_delimiter }),
+        None => rewritten(raw.as_bytes()),
+    }
+}
+
+fn rewritten(raw: &[u8]) -> Result<NormalPath<'_>, PathError> {
     let (path, encoded_delimiter) = rewrite(raw)?;
     Ok(NormalPath { path: Cow::Owned(path), encoded_delimiter })
 }

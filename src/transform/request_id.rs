@@ -39,11 +39,9 @@ impl RequestId {
     #[must_use]
     pub fn new_random() -> Self {
         let (high, low) = RANDOM.with_borrow_mut(|(high, low)| (high.u64(..), low.u64(..)));
+        let pairs = [high, low].map(|half| half.to_le_bytes().map(|byte| HEX[usize::from(byte)]));
         let mut characters = [0; MAX_LENGTH];
-        let (pairs, _) = characters.as_chunks_mut::<2>();
-        for (pair, byte) in pairs.iter_mut().zip(high.to_le_bytes().into_iter().chain(low.to_le_bytes())) {
-            *pair = HEX[usize::from(byte)];
-        }
+        characters[..32].copy_from_slice(pairs.as_flattened().as_flattened());
         Self { length: 32, characters }
     }
 

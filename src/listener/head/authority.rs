@@ -2,6 +2,8 @@
 
 use std::net::Ipv6Addr;
 
+use crate::base::host_pattern::is_name;
+
 /// Whether this is a host name, IPv4 address or bracketed IPv6 address with at most a decimal port behind it.
 ///
 /// Exactly what [`crate::base::host_pattern::normalise`] accepts as a host: letters, digits, `-`, `_` and `.`, no percent-encoding.
@@ -11,22 +13,9 @@ pub(super) fn is_valid(authority: &str) -> bool {
             .split_once(']')
             .is_some_and(|(address, port)| is_port(port) && address.parse::<Ipv6Addr>().is_ok());
     }
-    let end = authority.find(':').unwrap_or(authority.len());
+    let end = authority.bytes().position(|byte| byte == b':').unwrap_or(authority.len());
     let (name, port) = authority.split_at(end);
-    is_port(port) && is_name(name)
-}
-
-fn is_name(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let mut label = 0;
-    for byte in name.bytes() {
-        match byte {
-            b'.' if label > 0 => label = 0,
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' if label < 63 => label += 1,
-            _ => return false,
-        }
-    }
-    label > 0 && name.len() <= 253
+    is_port(port) && is_name(name.strip_suffix('.').unwrap_or(name))
 }
 
 /// Nothing, or a colon and 1 to 5 digits below 65536.

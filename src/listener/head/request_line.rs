@@ -52,21 +52,26 @@ fn take(
 
 /// RFC 9112 §2.3: `HTTP/` DIGIT `.` DIGIT, case-sensitive, and the end of the line right behind it.
 fn version(bytes: &[u8]) -> Result<Option<Version>, Rejection> {
-    const SHAPE: &[u8; 8] = b"HTTP/0.0";
-    let fits =
-        bytes.iter().zip(SHAPE).all(|(byte, shape)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape });
-    if !fits {
-        return Err(malformed("The request line does not end in an HTTP version."));
-    }
-    let Some((name, end)) = bytes.split_at_checked(SHAPE.len()) else { return Ok(None) };
-    let version = match name {
-        b"HTTP/1.1" => Version::Http11,
-        b"HTTP/1.0" => Version::Http10,
-        _ => return Err(Reason::VersionUnsupported.into()),
+    let (version, end) = match bytes {
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1', end @ ..] => (Version::Http11, end),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0', end @ ..] => (Version::Http10, end),
+        _ => return no_version(bytes),
     };
     match end {
         [] | [b'\r'] => Ok(None),
         [b'\r', b'\n', ..] => Ok(Some(version)),
         _ => Err(malformed("The request line does not end in CRLF directly behind the version.")),
+    }
+}
+
+/// What is wrong with the end of a request line that names neither version; `None` when it may still become one.
+fn no_version(bytes: &[u8]) -> Result<Option<Version>, Rejection> {
+    const SHAPE: &[u8; 8] = b"HTTP/0.0";
+    let fits =
+        bytes.iter().zip(SHAPE).all(|(byte, shape)| if *shape == b'0' { byte.is_ascii_digit() } else { byte == shape });
+    match fits {
+        true if bytes.len() < SHAPE.len() => Ok(None),
+        true => Err(Reason::VersionUnsupported.into()),
+        false => Err(malformed("The request line does not end in an HTTP version.")),
     }
 }

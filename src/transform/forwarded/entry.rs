@@ -88,16 +88,21 @@ pub(super) fn proto(text: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// A host with an optional port, held to letters, digits, `-`, `_` and `.`, or an IPv6 address in brackets.
+/// As [`host_text`].
 pub(super) fn host(text: &[u8]) -> Option<&str> {
-    let text = std::str::from_utf8(text).ok()?;
+    host_text(std::str::from_utf8(text).ok()?)
+}
+
+/// A host with an optional port, held to letters, digits, `-`, `_` and `.`, or an IPv6 address in brackets.
+pub(super) fn host_text(text: &str) -> Option<&str> {
     let (sound, port) = if let Some(rest) = text.strip_prefix('[') {
         let (address, port) = rest.split_once(']')?;
         (address.parse::<Ipv6Addr>().is_ok(), port)
     } else {
-        let name = text.split(':').next().unwrap_or_default();
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        (!name.is_empty() && name.bytes().all(sound), text.get(name.len()..)?)
+        let length = text.bytes().position(|byte| !sound(byte)).unwrap_or(text.len());
+        let port = text.get(length..)?;
+        (length > 0 && (port.is_empty() || port.starts_with(':')), port)
     };
     let port_sound = port.is_empty() || port.strip_prefix(':').is_some_and(is_port_number);
     (sound && port_sound && text.len() <= MAX_HOST).then_some(text)
@@ -165,5 +170,9 @@ fn value(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// RFC 9110 §5.6.2.
 pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        )
 }

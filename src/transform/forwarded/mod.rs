@@ -162,7 +162,7 @@ where
     let facts = ClientFacts {
         client: hops.client(),
         proto: told.proto.unwrap_or(own_proto),
-        host: told.host.or_else(|| entry::host(peer.host.as_bytes())).unwrap_or_default(),
+        host: told.host.or_else(|| entry::host_text(peer.host)).unwrap_or_default(),
     };
     Chain { facts, trusted: is_trusted, hops }
 }

@@ -72,18 +72,21 @@ fn put_address(address: IpAddr, out: &mut impl BufMut) {
 }
 
 fn put_ipv4(address: Ipv4Addr, out: &mut impl BufMut) {
-    for (at, octet) in address.octets().into_iter().enumerate() {
-        if at > 0 {
-            out.put_u8(b'.');
+    // Gathered first: four numbers of up to three digits, each with a dot behind it.
+    let mut text = [b'.'; 16];
+    let mut length = 0;
+    for octet in address.octets() {
+        let digits = [octet / 100, octet / 10 % 10, octet % 10].map(|digit| b'0' + digit);
+        let skipped = usize::from(octet < 100) + usize::from(octet < 10);
+        for digit in digits.get(skipped..).unwrap_or_default() {
+            if let Some(place) = text.get_mut(length) {
+                *place = *digit;
+            }
+            length += 1;
         }
-        if octet >= 100 {
-            out.put_u8(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            out.put_u8(b'0' + octet / 10 % 10);
-        }
-        out.put_u8(b'0' + octet % 10);
+        length += 1;
     }
+    out.put_slice(text.get(..length - 1).unwrap_or_default());
 }
 
 struct Sink<'b, B>(&'b mut B);
