@@ -98,6 +98,7 @@ fn begin(worker: &Arc<Worker>, listener: &Arc<Listener>, stream: TcpStream, peer
         }
         return;
     };
+    #[cfg(not(target_os = "linux"))]
     if let Err(error) = stream.set_nodelay(true) {
         return tracing::debug!(%error, "connection ended before it began");
     }
