@@ -8,13 +8,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 
 use super::buffers;
 use super::client_io::{ClientIo, ConnectionFacts, TlsFacts};
 use super::http1;
 use super::proxy_protocol::{self, LONGEST, Parsed};
-use super::tls::TlsStore;
+use super::tls::{TlsStore, TlsStream};
 use super::worker::{AcceptGuard, ConnectionGuard, Worker};
 use crate::base::reason::Reason;
 use crate::base::{clock, tasks};
@@ -142,8 +141,8 @@ async fn open_connection(
         let Some(tls) = &listener.tls else {
             return Ok((ClientIo::Plain(stream), client, None));
         };
-        let stream = TlsAcceptor::from(tls.current()).accept(stream).await?;
-        let facts = tls_facts(stream.get_ref().1);
+        let stream = TlsStream::accept(tls.current(), stream).await?;
+        let facts = tls_facts(stream.session());
         Ok((ClientIo::Tls(Box::new(stream)), client, Some(facts)))
     };
     let opened: io::Result<_> = tokio::select! {

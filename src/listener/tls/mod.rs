@@ -3,6 +3,7 @@
 mod certificates;
 mod error;
 mod names;
+mod stream;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ use crate::config::checked::ListenerTls;
 
 pub use certificates::{Certificates, Expiry};
 pub use error::{TlsError, TlsProblem};
+pub use stream::TlsStream;
 
 /// Tickets after a handshake of TLS 1.3. Each costs both sides a derivation and some 200 bytes; with one, a client that resumes has as many
 /// as it used up, and one that opens several connections at once gets one with each.
