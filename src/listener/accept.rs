@@ -1,5 +1,6 @@
 //! Taking connections from one socket: limits, PROXY header, TLS, then the protocol that was agreed on.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -214,17 +215,21 @@ async fn proxied_client(stream: &mut TcpStream, peer: SocketAddr, trusted: &[IpN
 /// Closes after an answer that the client may still be sending against: a reset would take the answer from it.
 pub async fn linger(mut io: ClientIo) {
     const REST: usize = 256 * 1024;
-    let mut piece = buffers::take();
     let mut read = 0;
     if io.shutdown().await.is_err() {
         return;
     }
     while read < REST {
-        piece.clear();
-        match io.read_buf(&mut piece).await {
+        // Many may wait here at once: none of them holds a buffer meanwhile.
+        let more = poll_fn(|context| {
+            let mut piece = buffers::take();
+            let polled = buffers::poll_append(&mut io, context, &mut piece);
+            buffers::give(piece);
+            polled
+        });
+        match more.await {
             Ok(length) if length > 0 => read += length,
             _ => break,
         }
     }
-    buffers::give(piece);
 }

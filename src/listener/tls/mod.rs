@@ -29,7 +29,10 @@ const TICKETS: usize = 1;
 ///
 /// TLS 1.2 (unless `tls13_only`) and 1.3; ALPN `h2` (when wanted) before `http/1.1`; no client certificates; no early data,
 /// which anybody could replay. Sessions resume by tickets only, so no core waits for another one's session cache; the ticket
-/// keys are made here, change by themselves within hours, and outlive a reload so that it costs no client a full handshake.
+/// keys are made here, for this listener alone, and change every six hours, the last one before being good for as long again.
+///
+/// They outlive a reload, so that it costs no client a full handshake. That is right as long as a reload changes certificates only: a
+/// resumed session then passed every check that a full handshake makes. A setting that decides who may connect needs new keys with it.
 pub struct TlsStore {
     listener: Arc<str>,
     settings: ListenerTls,
