@@ -110,7 +110,7 @@ fn client_with(
     schemes: &[SignatureScheme],
     alpn: &[&str],
 ) -> ClientConfig {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
@@ -258,6 +258,7 @@ fn tls_1_2_is_served_unless_refused() {
     assert_eq!(connected.server.protocol_version(), Some(ProtocolVersion::TLSv1_2));
     let connected = Connected::new(&both, &client(), Some("api.test")).unwrap();
     assert_eq!(connected.server.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+    assert_eq!(both.current().max_early_data_size, 0, "early data can be replayed");
 
     let new_only = TlsStore::open(&ListenerTls { tls13_only: true, ..settings(vec![files]) }, "https").unwrap();
     assert!(Connected::new(&new_only, &old, Some("api.test")).is_err());
