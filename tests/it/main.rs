@@ -19,6 +19,7 @@ mod bodies;
 mod cli;
 mod config;
 mod deadlines;
+mod differential;
 mod doubles;
 mod drain;
 mod fields;
