@@ -9,6 +9,7 @@ mod message;
 mod pair;
 mod seen;
 mod socket;
+mod tokens;
 mod upstream;
 
 use std::path::Path;

@@ -1,6 +1,9 @@
 //! TLS towards upstreams: verified by name and authority, each upstream by its own.
 
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+
+use rustls::HandshakeKind;
 
 use crate::support::gateway::routes;
 use crate::support::{Authority, TestGateway, Upstream};
@@ -106,4 +109,32 @@ async fn a_bundle_that_changes_with_a_reload_counts_for_new_connections() {
     assert_eq!(gateway.get("/a").await.status, 200);
     gateway.reload_with(&routes(&[("a", over_tls(upstream.address(), "inner.test", &other_ca))], &[route("a")])).await;
     gateway.get("/a").await.refused(502, "UPSTREAM_TLS");
+}
+
+#[tokio::test]
+async fn a_second_connection_resumes_the_session_of_the_first() {
+    let authority = Authority::new("known");
+    let kinds = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&kinds);
+    let upstream = Upstream::scripted_tls(authority.issue(&["inner.test"]).server(&[]), move |mut conn| {
+        let seen = Arc::clone(&seen);
+        async move {
+            conn.request().await?;
+            let (_, session) = conn.wire.stream.tls().unwrap().get_ref();
+            seen.lock().unwrap().push(session.handshake_kind());
+            conn.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok").await
+        }
+    });
+    let builder = TestGateway::build();
+    let ca = builder.file("ca.pem", &authority.bundle());
+    let gateway =
+        builder.start(&routes(&[("a", over_tls(upstream.address(), "inner.test", &ca))], &[route("a")])).await;
+    let mut client = gateway.client().await;
+    for _ in 0..3 {
+        assert_eq!(client.get("/a").await.text(), "ok");
+    }
+    let (full, resumed) = (Some(HandshakeKind::Full), Some(HandshakeKind::Resumed));
+    let kinds = kinds.lock().unwrap();
+    // Pingora forgets sessions.
+    assert!([[full, resumed, resumed], [full; 3]].contains(&[kinds[0], kinds[1], kinds[2]]), "{kinds:?}");
 }

@@ -6,16 +6,14 @@ use proptest::sample::select;
 
 use super::exchange::{Cuts, Exchange, Reply, Then, When};
 use super::seen::DATE;
-
-/// The last request of every client, so that the connection ends by itself.
-const LAST: &[u8] = b"GET /last HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n";
+use super::tokens;
 
 /// A few requests on one connection, and as many replies or fewer.
 pub fn exchange() -> impl Strategy<Value = Exchange> {
     let requests = prop_oneof![9 => vec(request(), 1..4), 1 => soup().prop_map(|soup| vec![soup])];
     let replies = vec(prop_oneof![9 => sound_reply(), 3 => broken_reply()], 0..4);
     (requests, replies, cuts()).prop_map(|(requests, upstream, cuts)| {
-        let client = [&requests.concat()[..], LAST].concat();
+        let client = [&requests.concat()[..], tokens::LAST].concat();
         Exchange { client, upstream, cuts }
     })
 }
@@ -150,33 +148,12 @@ fn chunked() -> impl Strategy<Value = Vec<u8>> {
 /// Pieces of requests in any order.
 fn soup() -> impl Strategy<Value = Vec<u8>> {
     let token = prop_oneof![
-        select(TOKENS).prop_map(<[u8]>::to_vec),
+        select(tokens::REQUEST).prop_map(<[u8]>::to_vec),
         select(ODD_FIELDS).prop_map(<[u8]>::to_vec),
         any::<u8>().prop_map(|byte| vec![byte]),
     ];
     vec(token, 1..20).prop_map(|tokens| tokens.concat())
 }
-
-const TOKENS: &[&[u8]] = &[
-    b"GET / HTTP/1.1\r\n",
-    b"POST /b HTTP/1.1\r\n",
-    b"HEAD /c HTTP/1.0\r\n",
-    b"Host: api.test\r\n",
-    b"Content-Length: 5\r\n",
-    b"Transfer-Encoding: chunked\r\n",
-    b"Connection: close\r\n",
-    b"\r\n",
-    b"hello",
-    b"5\r\nhello\r\n",
-    b"0\r\n\r\n",
-    b"0\r\n",
-    b"\n",
-    b"\r",
-    b" ",
-    b"\t",
-    b":",
-    b";",
-];
 
 fn sound_reply() -> impl Strategy<Value = Reply> {
     let status = select(
@@ -252,6 +229,7 @@ fn broken_reply() -> impl Strategy<Value = Reply> {
         2 => (select(CUT), ends()).prop_map(move |(bytes, then)| Reply::whole(head(bytes), "").then(then)),
         // Who takes it for an answer must find the end at once, or the next request would meet it by chance.
         2 => select(ODD).prop_map(move |bytes| Reply::whole(bytes, "").then(Then::Close)),
+        1 => vec(select(tokens::ANSWER), 1..10).prop_map(|tokens| Reply::whole(tokens.concat(), "").then(Then::Close)),
         1 => select(&["x", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", "\r\n"][..])
             .prop_map(|beyond| Reply { beyond: beyond.into(), ..Reply::default() }),
     ]

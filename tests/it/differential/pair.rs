@@ -93,16 +93,20 @@ impl Pair {
     pub async fn difference(&mut self, exchange: &Exchange) -> Option<String> {
         let mut found = None;
         for _ in 0..TRIES {
-            let run = self.run(exchange.clone()).await;
-            let seen = run.seen(&Default::default());
             // The log takes time to be written; where the wires differ it is not needed.
-            found = match difference(exchange, &seen) {
+            found = match self.difference_on_the_wires(exchange).await {
                 Some(report) => Some(report),
                 None => difference(exchange, &self.confront([exchange.clone()]).await.swap_remove(0).1),
             };
             found.as_ref()?;
         }
         found
+    }
+
+    /// What is not alike once, the log aside.
+    pub async fn difference_on_the_wires(&mut self, exchange: &Exchange) -> Option<String> {
+        let run = self.run(exchange.clone()).await;
+        difference(exchange, &run.seen(&Default::default()))
     }
 
     /// What comes now and then is the machine's doing and no difference, but much of it is a failure all the same.

@@ -140,8 +140,14 @@ fn without_ids(client: &[u8]) -> Vec<u8> {
 }
 
 fn logged(line: &Value, early: bool) -> String {
-    // How many bytes of something have passed when it fails is chance.
-    let chance = |member: &str| member.ends_with("_bytes") && (early || !line["reason"].is_null());
+    let failed = !line["reason"].is_null();
+    let by_the_client = failed && line["status"].as_u64().is_some_and(|status| status < 500);
+    // How much of something has passed when it fails is chance: whether a wrong chunk comes with its head, before a connection
+    // to the upstream is thought of, or later.
+    let chance = |member: &str| match member {
+        "attempts" => by_the_client,
+        _ => member.ends_with("_bytes") && (early || failed),
+    };
     let members = LOGGED.iter().filter(|member| !line[**member].is_null() && !chance(member));
     members.map(|member| format!("{member}={}", line[*member])).collect::<Vec<_>>().join(" ")
 }
