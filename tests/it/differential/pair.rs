@@ -7,7 +7,6 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use serde_json::Value;
-use sluice::base::clock;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
@@ -15,14 +14,14 @@ use tokio::task::JoinSet;
 use super::differences;
 use super::exchange::{Exchange, pieces};
 use super::seen::Seen;
-use super::socket::Writer;
+use super::socket::{Quiet, Writer};
 use super::upstream::{self, Transcripts};
 use crate::support::{TestGateway, eventually, forward_with, within};
 
 /// What clients and upstreams may take; longer than any step of an exchange takes on a busy machine.
 const DEADLINES: &str = "{ head: 500ms, keep_alive: 500ms, body: 500ms }";
 const DEFAULTS: &str = "defaults: { timeouts: { first_byte: 500ms, idle: 500ms }, max_body: 48KiB }";
-/// An end that came later than this came by a deadline, an earlier one did not.
+/// When nothing happened for longer than this, a deadline was waited for.
 const LATE: std::time::Duration = std::time::Duration::from_millis(400);
 
 /// A difference has to show so many times more.
@@ -167,14 +166,20 @@ impl Side {
 
     async fn run(&self, exchange: &Arc<Exchange>, client: IpAddr) -> Wires {
         let transcripts = Transcripts::default();
-        let started = clock::now();
+        let quiet = Quiet::new();
         let mut connections = JoinSet::new();
-        let serving = upstream::serve(&self.upstream, Arc::clone(exchange), Arc::clone(&transcripts), &mut connections);
+        let serving = upstream::serve(
+            &self.upstream,
+            Arc::clone(exchange),
+            Arc::clone(&transcripts),
+            quiet.clone(),
+            &mut connections,
+        );
         let received = tokio::select! {
-            received = self.converse(exchange, client) => received,
+            received = self.converse(exchange, client, &quiet) => received,
             () = serving => unreachable!("an upstream serves as long as it may"),
         };
-        let late = clock::now() - started > LATE;
+        let late = quiet.longest() > LATE;
         // Closed before the next exchange begins, so that the gateway finds out before it uses them again.
         connections.shutdown().await;
         while self.backlog.accept().is_ok() {}
@@ -183,13 +188,13 @@ impl Side {
     }
 
     /// Sends the client's stream and returns all that comes back until the gateway ends the connection.
-    async fn converse(&self, exchange: &Exchange, client: IpAddr) -> Vec<u8> {
+    async fn converse(&self, exchange: &Exchange, client: IpAddr, quiet: &Quiet) -> Vec<u8> {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind((client, 0).into()).unwrap();
         socket.set_nodelay(true).unwrap();
         let stream = socket.connect(self.gateway.address()).await.unwrap();
         let (mut reading, writing) = stream.into_split();
-        let mut writer = Writer::new(writing);
+        let mut writer = Writer::new(writing, quiet.clone());
         let sending = async {
             // The gateway may have closed after a request that it refused.
             let _closed = writer.write(&pieces(&exchange.client, &exchange.cuts.client), |_| Ok(())).await;
@@ -197,7 +202,9 @@ impl Side {
         let mut received = Vec::new();
         let receiving = async {
             // A reset ends the connection, too.
-            while reading.read_buf(&mut received).await.is_ok_and(|length| length > 0) {}
+            while reading.read_buf(&mut received).await.is_ok_and(|length| length > 0) {
+                quiet.end();
+            }
         };
         // Once the gateway has ended the connection nobody reads what is still to be sent.
         let both = async {

@@ -25,7 +25,7 @@ pub struct Seen {
     pub answers: Vec<Message>,
     /// The lines of the access log.
     pub log: Vec<String>,
-    /// The end came by a deadline.
+    /// A deadline was waited for.
     pub late: bool,
 }
 

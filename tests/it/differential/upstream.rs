@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 
 use super::exchange::{Exchange, Reply, Then, When, pieces};
 use super::message::{self, End, Message};
-use super::socket::Writer;
+use super::socket::{Quiet, Writer};
 
 /// What was read on each connection, in the order of accepting.
 pub type Transcripts = Arc<Mutex<Vec<Vec<u8>>>>;
@@ -22,6 +22,7 @@ pub async fn serve(
     listener: &TcpListener,
     exchange: Arc<Exchange>,
     transcripts: Transcripts,
+    quiet: Quiet,
     connections: &mut JoinSet<()>,
 ) {
     let answered = Arc::new(AtomicUsize::new(0));
@@ -33,7 +34,7 @@ pub async fn serve(
             transcripts.push(Vec::new());
             transcripts.len() - 1
         };
-        let heard = Heard { index, transcripts: Arc::clone(&transcripts), read: 0 };
+        let heard = Heard { index, transcripts: Arc::clone(&transcripts), quiet: quiet.clone(), read: 0 };
         let (exchange, answered) = (Arc::clone(&exchange), Arc::clone(&answered));
         connections.spawn(async move {
             // However a connection ends, what was read on it is what counts.
@@ -44,7 +45,7 @@ pub async fn serve(
 
 async fn converse(stream: TcpStream, mut heard: Heard, exchange: &Exchange, answered: &AtomicUsize) -> io::Result<()> {
     let (mut reading, writing) = stream.into_split();
-    let mut writer = Writer::new(writing);
+    let mut writer = Writer::new(writing, heard.quiet.clone());
     loop {
         let Some((request, length)) = heard.until(&mut reading, |_| true).await? else { return Ok(()) };
         let reply = exchange.upstream.get(answered.fetch_add(1, Ordering::Relaxed)).cloned().unwrap_or_default();
@@ -98,6 +99,7 @@ async fn answer(writer: &mut Writer, reply: &Reply, to_head: bool, cuts: &[usize
 struct Heard {
     index: usize,
     transcripts: Transcripts,
+    quiet: Quiet,
     read: usize,
 }
 
@@ -127,6 +129,7 @@ impl Heard {
     async fn more(&self, reading: &mut OwnedReadHalf) -> io::Result<bool> {
         let mut piece = vec![0; 1 << 16];
         let length = reading.read(&mut piece).await?;
+        self.quiet.end();
         self.transcripts.lock().unwrap()[self.index].extend_from_slice(&piece[..length]);
         Ok(length > 0)
     }
