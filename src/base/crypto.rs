@@ -1,6 +1,6 @@
 //! The cryptography behind every TLS configuration: aws-lc, with a key schedule of TLS 1.3 that keeps its HMAC states.
 //!
-//! rustls's own binding computes HKDF anew, key and all, for every secret that it derives: some 170 blocks of SHA-384 in a handshake,
+//! rustls's own binding computes HKDF anew, key and all, for every secret that it derives: some 150 blocks of SHA-384 in a handshake,
 //! which no processor without the SHA-512 instructions does quickly. Here a key is set up once, and every secret derived from it costs two blocks.
 
 use std::sync::{Arc, LazyLock};
