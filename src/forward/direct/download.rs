@@ -199,7 +199,8 @@ impl Download {
             if !head.status.is_informational() {
                 self.begin(&mut head, terms);
                 self.read = read;
-                return self.pass_on(from, terms);
+                // Nothing of it has left: a body that is wrong from its beginning can still be answered for.
+                return self.pass_on(from, terms).inspect_err(|_| terms.exchange.progress_mut().status = 0);
             }
             // RFC 9110 §15.2: clients of HTTP/1.0 know no interim answers.
             if terms.exchange.facts.version != Version::HTTP_10 {

@@ -1,7 +1,9 @@
 //! Everything in which the engines may differ: the list of `docs/engines.md`, and what comparing forgives.
 
+use sluice::listener::framing::{BodyGuard, Framing};
+
 use super::exchange::{Exchange, Reply, Then};
-use super::message::{Framing, Message, value_of};
+use super::message::{self, Message, value_of};
 use super::seen::{DATE, Seen};
 
 pub struct Difference {
@@ -15,7 +17,22 @@ pub struct Difference {
     pub example: fn() -> Exchange,
 }
 
-pub const DIFFERENCES: [Difference; 7] = [
+pub const DIFFERENCES: [Difference; 10] = [
+    Difference {
+        what: "spelling of `Date`, `Connection` and `Transfer-Encoding` in answers, where the gateway writes them",
+        direct: "small letters, as in all fields of its own",
+        pingora: "`Date`, `Connection`, `Transfer-Encoding`",
+        why: "Pingora writes these three itself. Names of fields have no case (RFC 9110 section 5.1).",
+        forgive: |_, seen| {
+            for line in seen.answers.iter_mut().flat_map(|answer| &mut answer.fields) {
+                let written = ["date", "connection", "transfer-encoding"];
+                if let Some(name) = written.iter().find(|name| value_of(line, name).is_some()) {
+                    line.replace_range(..name.len(), name);
+                }
+            }
+        },
+        example: || Exchange::new("GET / HTTP/1.0\r\n\r\n", []),
+    },
     Difference {
         what: "order of fields with different names, both ways",
         direct: "as they came, ours behind them",
@@ -50,13 +67,15 @@ pub const DIFFERENCES: [Difference; 7] = [
         },
     },
     Difference {
-        what: "trailers of a chunked answer to an HTTP/1.1 client, and `Trailer`",
-        direct: "forwarded, without fields that must not be trailers",
+        what: "trailers of chunked messages, both ways, and `Trailer`",
+        direct: "forwarded where both sides speak HTTP/1.1",
         pingora: "dropped",
         why: "They may be forwarded or dropped (RFC 9110 section 6.5.1); Pingora cannot forward them over HTTP/1.1.",
         forgive: |_, seen| {
-            seen.answers.iter_mut().for_each(|answer| answer.trailers.clear());
-            remove(&mut seen.answers, |line| value_of(line, "trailer").is_some());
+            for message in messages(seen) {
+                message.trailers.clear();
+                message.fields.retain(|line| value_of(line, "trailer").is_none());
+            }
         },
         example: || {
             let answer = "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -65,13 +84,28 @@ pub const DIFFERENCES: [Difference; 7] = [
         },
     },
     Difference {
-        what: "version in the status line, when the upstream answers by HTTP/1.0",
-        direct: "`HTTP/1.1`",
-        pingora: "`HTTP/1.0`",
+        what: "extensions of chunks, both ways",
+        direct: "passed on, as is the size of chunks",
+        pingora: "dropped",
+        why: "Whoever does not know them ignores them (RFC 9112 section 7.1.1). `direct` checks chunks and relays their bytes; Pingora makes chunks of its own.",
+        forgive: |_, seen| messages(seen).for_each(|message| message.extensions.clear()),
+        example: || {
+            let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let request = "GET / HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n";
+            Exchange::new(request, [Reply::whole(answer, "2;x=y\r\nok\r\n0\r\n\r\n")])
+        },
+    },
+    Difference {
+        what: "version in the status line and in `Via`, when the upstream answers by HTTP/1.0",
+        direct: "`HTTP/1.1`, and `Via: 1.0 sluice`",
+        pingora: "`HTTP/1.0`, and `Via: 1.0 sluice`; without a length `1.1` in both",
         why: "A proxy sends messages in a version of its own (RFC 9110 section 6.2). Pingora passes the upstream's on.",
         forgive: |_, seen| {
             for answer in &mut seen.answers {
                 answer.start = answer.start.replacen("HTTP/1.0 ", "HTTP/1.1 ", 1);
+                answer.fields.iter_mut().filter(|line| **line == "via: 1.0 sluice").for_each(|line| {
+                    line.replace_range(.., "via: 1.1 sluice");
+                });
             }
         },
         example: || {
@@ -85,7 +119,7 @@ pub const DIFFERENCES: [Difference; 7] = [
         pingora: "`keep-alive`",
         why: "The answer ends with the connection (RFC 9112 section 6.3), and only `close` says so. Pingora does not look at the length.",
         forgive: |_, seen| {
-            let unended = |answer: &&mut Message| answer.asked.http10 && answer.framing == Framing::UntilClose;
+            let unended = |answer: &&mut Message| answer.asked.http10 && answer.framing == message::Framing::UntilClose;
             for answer in seen.answers.iter_mut().filter(unended) {
                 answer.fields.retain(|line| value_of(line, "connection").is_none());
             }
@@ -93,6 +127,22 @@ pub const DIFFERENCES: [Difference; 7] = [
         example: || {
             let answer = Reply::whole("HTTP/1.1 200 OK\r\n\r\n", "to the end").then(Then::Close);
             Exchange::new("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", [answer])
+        },
+    },
+    Difference {
+        what: "answers whose chunks are wrong in what comes together with their head",
+        direct: "502 `UPSTREAM_PROTOCOL`",
+        pingora: "the answer, cut where it goes wrong",
+        why: "As long as nothing has left, a failure can be told. Pingora passes the head on before it looks at the body.",
+        forgive: |exchange, seen| {
+            if exchange.upstream.iter().any(is_wrongly_chunked) {
+                *seen = Seen::default();
+            }
+        },
+        example: || {
+            let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            let request = "GET / HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n";
+            Exchange::new(request, [Reply::whole(answer, "2\r\nok\r\nx\r\n").then(Then::Close)])
         },
     },
     Difference {
@@ -136,8 +186,18 @@ pub fn table() -> String {
     head.to_owned() + &DIFFERENCES.iter().map(row).collect::<String>()
 }
 
+fn is_wrongly_chunked(reply: &Reply) -> bool {
+    let whole = [&reply.head[..], &reply.body].concat();
+    let after = |part: &[u8], from: usize| {
+        let found = whole[from..].windows(part.len()).position(|window| window.eq_ignore_ascii_case(part));
+        found.map(|at| from + at + part.len())
+    };
+    let body = after(b"Transfer-Encoding: chunked", 0).and_then(|field| after(b"\r\n\r\n", field));
+    body.is_some_and(|body| BodyGuard::new(Framing::Chunked, None).feed(&whole[body..]).is_err())
+}
+
 fn is_mended(head: &[u8]) -> bool {
     let head = head.escape_ascii().to_string();
     let has = |part: &str| head.contains(part);
-    has(" : ") || has(r"\r\n ") || (has("Content-Length:") && has("Transfer-Encoding:"))
+    [" :", r"\t:", r"\r\n ", r"\r\n\t"].into_iter().any(has) || (has("Content-Length:") && has("Transfer-Encoding:"))
 }

@@ -37,6 +37,7 @@ impl Seen {
         for message in requests.iter_mut().chain(&mut answers) {
             forget_the_moment(message);
         }
+        forget_overtaken(&mut answers);
         let early = exchange.is_early();
         let log = log.iter().map(|line| logged(line, early)).collect();
         Self { requests, answers, log, late }
@@ -110,6 +111,18 @@ fn is_beginning(cut: &Message, longer: &Message) -> bool {
         return longer.start.starts_with(&cut.start) || cut.start.contains(&longer.start);
     }
     (&cut.start, &cut.fields) == (&longer.start, &longer.fields) && longer.body.starts_with(&cut.body)
+}
+
+/// Interim answers in front of a failure: whether they leave before it is found is chance.
+fn forget_overtaken(answers: &mut Vec<Message>) {
+    let is_failure = |answer: &Message| answer.value("content-type") == Some("application/problem+json");
+    let mut fails = false;
+    answers.reverse();
+    answers.retain(|answer| {
+        fails = if answer.is_interim() { fails } else { is_failure(answer) };
+        !(fails && answer.is_interim())
+    });
+    answers.reverse();
 }
 
 fn forget_the_moment(message: &mut Message) {
