@@ -2,7 +2,7 @@
 
 use sluice::listener::framing::{BodyGuard, Framing};
 
-use super::exchange::{Exchange, Reply, Then};
+use super::exchange::{Exchange, Reply, Then, When};
 use super::message::{self, Message, value_of};
 use super::seen::{DATE, Seen};
 
@@ -17,7 +17,7 @@ pub struct Difference {
     pub example: fn() -> Exchange,
 }
 
-pub const DIFFERENCES: [Difference; 10] = [
+pub const DIFFERENCES: [Difference; 12] = [
     Difference {
         what: "spelling of `Date`, `Connection` and `Transfer-Encoding` in answers, where the gateway writes them",
         direct: "small letters, as in all fields of its own",
@@ -130,6 +130,39 @@ pub const DIFFERENCES: [Difference; 10] = [
         },
     },
     Difference {
+        what: "the log, when an answer without a body comes before the upload, and the upload stops",
+        direct: "the connection is closed as after every early answer",
+        pingora: "it is closed after `timeouts.idle`, with `UPSTREAM_IDLE`",
+        why: "Pingora says that an answer is complete with the last piece of its body, and here there is none.",
+        forgive: |exchange, seen| {
+            if exchange.is_early() {
+                seen.log.iter_mut().for_each(|line| *line = line.replace(r#" reason="UPSTREAM_IDLE""#, ""));
+            }
+        },
+        example: || {
+            let request = "POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\ncut";
+            let answer = Reply::whole("HTTP/1.1 204 No Content\r\n\r\n", "");
+            Exchange::new(request, [Reply { when: When::Head, ..answer }])
+        },
+    },
+    Difference {
+        what: "an idempotent request, when a kept connection breaks within the head of its answer",
+        direct: "502 `UPSTREAM_RESET`",
+        pingora: "sent once more on another connection",
+        why: "Only before the first byte of an answer it is sure that the connection had gone stale ([retries](http.md#retries)). Pingora goes by whole heads.",
+        forgive: |exchange, seen| {
+            let later = exchange.upstream.iter().skip(1);
+            if later.into_iter().any(|reply| !reply.head.is_empty() && !has_final_head(reply)) {
+                *seen = Seen::default();
+            }
+        },
+        example: || {
+            let last = "GET /last HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n";
+            let cut = Reply::whole("HTTP/1.1 200 OK\r\n", "").then(Then::Close);
+            Exchange::new(format!("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n{last}"), [Reply::default(), cut])
+        },
+    },
+    Difference {
         what: "answers whose chunks are wrong in what comes together with their head",
         direct: "502 `UPSTREAM_PROTOCOL`",
         pingora: "the answer, cut where it goes wrong",
@@ -184,6 +217,11 @@ pub fn table() -> String {
     let row = |one: &Difference| format!("| {} | {} | {} | {} |\n", one.what, one.direct, one.pingora, one.why);
     let head = "| what | `direct` | `pingora` | why |\n|---|---|---|---|\n";
     head.to_owned() + &DIFFERENCES.iter().map(row).collect::<String>()
+}
+
+fn has_final_head(reply: &Reply) -> bool {
+    let answers = message::answers(&reply.head, &[]);
+    answers.last().is_some_and(|answer| answer.head_is_whole && !answer.is_interim())
 }
 
 fn is_wrongly_chunked(reply: &Reply) -> bool {

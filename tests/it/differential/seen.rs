@@ -115,7 +115,7 @@ fn is_beginning(cut: &Message, longer: &Message) -> bool {
 
 /// Interim answers in front of a failure: whether they leave before it is found is chance.
 fn forget_overtaken(answers: &mut Vec<Message>) {
-    let is_failure = |answer: &Message| answer.value("content-type") == Some("application/problem+json");
+    let is_failure = |answer: &Message| answer.value("cache-control") == Some("no-store");
     let mut fails = false;
     answers.reverse();
     answers.retain(|answer| {
@@ -154,7 +154,7 @@ fn without_ids(client: &[u8]) -> Vec<u8> {
 
 fn logged(line: &Value, early: bool) -> String {
     let failed = !line["reason"].is_null();
-    let by_the_client = failed && line["status"].as_u64().is_some_and(|status| status < 500);
+    let by_the_client = failed && line["status"].as_u64().is_some_and(|status| (400..500).contains(&status));
     // How much of something has passed when it fails is chance: whether a wrong chunk comes with its head, before a connection
     // to the upstream is thought of, or later.
     let chance = |member: &str| match member {
