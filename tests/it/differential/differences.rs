@@ -15,7 +15,7 @@ pub struct Difference {
     pub example: fn() -> Exchange,
 }
 
-pub const DIFFERENCES: [Difference; 7] = [
+pub const DIFFERENCES: [Difference; 9] = [
     Difference {
         what: "order of fields with different names, both ways",
         direct: "as they came, ours behind them",
@@ -62,6 +62,35 @@ pub const DIFFERENCES: [Difference; 7] = [
             let answer = "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n";
             let request = "GET / HTTP/1.1\r\nHost: api.test\r\nTE: trailers\r\nConnection: close, te\r\n\r\n";
             Exchange::new(request, [Reply::whole(answer, "2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n")])
+        },
+    },
+    Difference {
+        what: "trailers of a chunked request, and `Trailer`",
+        direct: "forwarded, without fields that must not be trailers",
+        pingora: "dropped",
+        why: "As for answers.",
+        forgive: |_, seen| {
+            seen.requests.iter_mut().for_each(|request| request.trailers.clear());
+            remove(&mut seen.requests, |line| value_of(line, "trailer").is_some());
+        },
+        example: || {
+            let head = "POST / HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+            Exchange::new(format!("{head}2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n"), [])
+        },
+    },
+    Difference {
+        what: "reason in the log when the upstream sends a wrong chunk and closes",
+        direct: "`UPSTREAM_PROTOCOL`",
+        pingora: "`UPSTREAM_RESET` when it still waited for more of the chunk's line",
+        why: "Sluice looks at every byte of a chunk's line as it comes. The client gets the same: what was valid, and no end.",
+        forgive: |_, seen| {
+            for line in seen.log.iter_mut().filter(|line| line.contains("status=2")) {
+                *line = line.replace("UPSTREAM_RESET", "UPSTREAM_PROTOCOL");
+            }
+        },
+        example: || {
+            let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+            Exchange::new("GET / HTTP/1.0\r\n\r\n", [Reply::whole(head, "2\r\nok\r\nx").then(Then::Close)])
         },
     },
     Difference {

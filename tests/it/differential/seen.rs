@@ -97,11 +97,20 @@ fn compare(what: &str, mine: &[Message], theirs: &[Message], found: &mut Vec<Str
     }
     let most = mine.len().max(theirs.len());
     for (index, (mine, theirs)) in (0..most).map(|index| (index, (mine.get(index), theirs.get(index)))) {
-        if mine != theirs {
+        if !is_same(mine, theirs) {
             let show = |one: Option<&Message>| one.map_or("    (none)\n".to_owned(), ToString::to_string);
             found.push(format!("{what}, number {}:\n  one\n{}  other\n{}", index + 1, show(mine), show(theirs)));
         }
     }
+}
+
+/// How much of a message has passed when it fails is chance.
+fn is_same(mine: Option<&Message>, theirs: Option<&Message>) -> bool {
+    let cut = |mine: &Message, theirs: &Message| {
+        let failed = mine.end == End::Cut && theirs.end == End::Cut && mine.head_is_whole && theirs.head_is_whole;
+        failed && (is_beginning(mine, theirs) || is_beginning(theirs, mine))
+    };
+    mine == theirs || mine.zip(theirs).is_some_and(|(mine, theirs)| cut(mine, theirs))
 }
 
 /// Whether the second goes on where the first was cut.
