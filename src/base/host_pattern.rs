@@ -86,41 +86,30 @@ pub fn normal(host: &str) -> Option<Cow<'_, str>> {
 /// either end.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
-    let mut label = 0_usize;
-    let mut longest = 0;
-    for byte in name.bytes() {
-        match CLASSES[usize::from(byte)] {
-            Class::Label => label += 1,
-            Class::Dot if label > 0 => {
-                longest = longest.max(label);
-                label = 0;
-            }
-            Class::Dot | Class::Other => return false,
+    let bytes = name.as_bytes();
+    let mut after_dot = true;
+    for byte in bytes {
+        let is_dot = *byte == b'.';
+        if !NAME[usize::from(*byte)] || (is_dot && after_dot) {
+            return false;
         }
+        after_dot = is_dot;
     }
-    label > 0 && longest.max(label) <= 63 && name.len() <= 253
+    // Only a long name can have a long label.
+    !after_dot && (bytes.len() <= 63 || bytes.len() <= 253 && name.split('.').all(|label| label.len() <= 63))
 }
 
-#[derive(Clone, Copy)]
-enum Class {
-    Label,
-    Dot,
-    Other,
-}
-
-static CLASSES: [Class; 256] = {
-    let mut classes = [Class::Other; 256];
+/// What a registered name is made of.
+static NAME: [bool; 256] = {
+    let mut name = [false; 256];
     let mut byte = 0;
     while byte < 128 {
         #[expect(clippy::cast_possible_truncation, reason = "less than 128")]
         let character = byte as u8;
-        if character.is_ascii_alphanumeric() || matches!(character, b'-' | b'_') {
-            classes[byte] = Class::Label;
-        }
+        name[byte] = character.is_ascii_alphanumeric() || matches!(character, b'-' | b'_' | b'.');
         byte += 1;
     }
-    classes[b'.' as usize] = Class::Dot;
-    classes
+    name
 };
 
 #[cfg(test)]

@@ -62,7 +62,7 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
         first_byte: progress.first_byte,
         total: clock::now() - facts.started,
         snapshot: &exchange.snapshot.version,
-        user_agent: facts.user_agent.as_deref(),
+        user_agent: facts.user_agent(),
     };
     access_log.write(&record);
     exchange.metrics().observe(&record);

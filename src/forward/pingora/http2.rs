@@ -170,7 +170,7 @@ async fn serve_stream(worker: &Worker, connection: Arc<ConnectionFacts>, mut ses
             Err(rejection) => pipeline::refuse(snapshot, &connection, Some(&view), &rejection, &worker.settings),
         }
     };
-    let is_head = decision.facts.method == Method::HEAD.as_str();
+    let is_head = decision.facts().method == Method::HEAD.as_str();
     let (exchange, verdict) =
         decision.into_exchange(connection, worker.deadlines.register(), worker.settings.deadlines.body);
     match verdict {
