@@ -94,13 +94,16 @@ pub const DIFFERENCES: [Difference; 9] = [
         },
     },
     Difference {
-        what: "version in the status line, when the upstream answers by HTTP/1.0",
-        direct: "`HTTP/1.1`",
-        pingora: "`HTTP/1.0`",
-        why: "A proxy sends messages in a version of its own (RFC 9110 section 6.2). Pingora passes the upstream's on.",
+        what: "versions when the upstream answers by HTTP/1.0: in the status line, and in our entry of `Via`",
+        direct: "`HTTP/1.1`, and `1.0`",
+        pingora: "`HTTP/1.0`, and `1.0`; or both `1.1` where it put the body into chunks",
+        why: "A proxy sends messages in a version of its own (RFC 9110 section 6.2), and says in `Via` by which it got them (section 7.6.3). Pingora passes the upstream's on, or overwrites it.",
         forgive: |_, seen| {
             for answer in &mut seen.answers {
                 answer.start = answer.start.replacen("HTTP/1.0 ", "HTTP/1.1 ", 1);
+                for line in &mut answer.fields {
+                    *line = line.replace("1.0 sluice", "1.1 sluice");
+                }
             }
         },
         example: || {
