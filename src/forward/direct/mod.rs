@@ -5,6 +5,9 @@ mod connect;
 mod outgoing;
 mod pool;
 mod relay;
+mod stream;
+mod stream_head;
+mod stream_upload;
 mod tunnel;
 mod upstream_io;
 
