@@ -24,6 +24,7 @@ mod drain;
 mod fields;
 mod forwarding;
 mod h2;
+mod h2_streams;
 mod h2_upstreams;
 mod heads;
 mod hostile;

@@ -150,13 +150,41 @@ fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Result<(), Reaso
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::listener::framing::{BodyGuard, Part};
 
     #[test]
     fn trailers_are_read_line_by_line() {
         let fields = trailer_fields(b"Grpc-Status: 0\r\nx-empty:\r\nx-a:b:c \r\n").unwrap();
         let read: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
         assert_eq!(read, [("grpc-status", &b"0"[..]), ("x-empty", b""), ("x-a", b"b:c")]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_the_chunk_reader_passes_can_be_sent(section in trailer_section()) {
+            let mut guard = BodyGuard::new(Framing::Chunked, None);
+            let mut lines = Vec::new();
+            let fed = guard.feed_into(&[b"0\r\n", &section[..], b"\r\n"].concat(), |part| {
+                if let Part::Trailer(piece) = part {
+                    lines.extend_from_slice(piece);
+                }
+            });
+            if fed.is_ok_and(|fed| fed.done) {
+                let fields = trailer_fields(&lines);
+                prop_assert!(fields.is_ok_and(|fields| fields.len() == lines.iter().filter(|byte| **byte == b'\n').count()));
+            }
+        }
+    }
+
+    fn trailer_section() -> impl Strategy<Value = Vec<u8>> {
+        let line = ("[a-zA-Z_-]{1,12}", proptest::collection::vec(any::<u8>(), 0..12));
+        proptest::collection::vec(line, 0..5).prop_map(|lines| {
+            let line = |(name, value): (String, Vec<u8>)| [name.as_bytes(), b":", &value, b"\r\n"].concat();
+            lines.into_iter().flat_map(line).collect()
+        })
     }
 
     #[test]

@@ -144,3 +144,72 @@ impl AsyncWrite for Wire {
         Pin::new(&mut ends.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures_util::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    async fn pair(read: &[u8]) -> (Wire, Outlet, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let (wire, outlet) = open(ClientIo::Plain(server), read.to_vec());
+        (wire, outlet, client)
+    }
+
+    #[tokio::test]
+    async fn what_is_written_leaves_when_it_is_let_go() {
+        let (mut wire, outlet, mut client) = pair(b"").await;
+        for part in [&b"one "[..], b"two ", b"three"] {
+            wire.write_all(part).await.unwrap();
+            wire.flush().await.unwrap();
+        }
+        let mut read = [0; 13];
+        assert!(client.read_exact(&mut read).now_or_never().is_none());
+        poll_fn(|cx| outlet.poll_drain(cx)).await.unwrap();
+        client.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"one two three");
+        assert_eq!(lock(&outlet.0).written.capacity(), 0, "no buffer is held");
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_leaves_at_once_and_in_order() {
+        let (mut wire, outlet, mut client) = pair(b"").await;
+        let sent: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
+        let mut received = Vec::new();
+        let sending = async {
+            for part in sent.chunks(20_001) {
+                wire.write_all(part).await.unwrap();
+            }
+            wire.shutdown().await.unwrap();
+        };
+        let (_, read) = tokio::join!(sending, client.read_to_end(&mut received));
+        read.unwrap();
+        assert!(received == sent);
+        poll_fn(|cx| outlet.poll_drain(cx)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_takes_nothing_is_waited_for() {
+        let (mut wire, outlet, _client) = pair(b"").await;
+        let part = vec![0; 1 << 16];
+        while wire.write_all(&part).now_or_never().is_some() {}
+        assert!(poll_fn(|cx| outlet.poll_drain(cx)).now_or_never().is_none());
+        assert!(lock(&outlet.0).written.capacity() <= 2 * buffers::LONG);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_comes_first() {
+        let (mut wire, _outlet, mut client) = pair(b"before").await;
+        client.write_all(b" and after").await.unwrap();
+        let mut read = vec![0; 16];
+        wire.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, b"before and after");
+    }
+}
