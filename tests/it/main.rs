@@ -27,6 +27,7 @@ mod engines;
 mod fields;
 mod forwarding;
 mod h2;
+mod h2_streams;
 mod h2_upstreams;
 mod heads;
 mod hostile;
