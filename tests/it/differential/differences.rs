@@ -171,5 +171,5 @@ pub fn table() -> String {
 fn is_mended(head: &[u8]) -> bool {
     let head = head.escape_ascii().to_string();
     let has = |part: &str| head.contains(part);
-    has(" : ") || has(r"\r\n ") || (has("Content-Length:") && has("Transfer-Encoding:"))
+    has(" : ") || has(r"\r\n ") || has(r"\r\n\t") || (has("Content-Length:") && has("Transfer-Encoding:"))
 }
