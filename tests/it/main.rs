@@ -21,6 +21,7 @@ mod config;
 mod deadlines;
 mod doubles;
 mod drain;
+mod exchanges;
 mod fields;
 mod forwarding;
 mod h2;
