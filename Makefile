@@ -4,9 +4,10 @@
 run: setup
 	cargo run --locked -- run
 
-# Unit, integration and documentation tests.
+# Unit, integration and documentation tests; then, with the other engine, all that may depend on who forwards.
 test: setup
 	cargo test --locked
+	SLUICE_TEST_ENGINE=pingora cargo test --locked --test it -- --skip architecture:: --skip cli:: --skip config:: --skip differential::
 
 check: setup
 	cargo fmt --check

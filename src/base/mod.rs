@@ -2,6 +2,7 @@
 
 pub mod byte_size;
 pub mod clock;
+pub mod crypto;
 pub mod deadline;
 pub mod duration;
 pub mod field;

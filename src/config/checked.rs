@@ -317,8 +317,11 @@ pub struct Timeouts {
 /// Who forwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// The gateway chooses.
+    /// The forwarder of our own where it can, otherwise Pingora.
     Auto,
+    /// As `Auto`; the upstream is none that rules it out.
+    Direct,
+    /// Always Pingora.
     Pingora,
 }
 

@@ -61,6 +61,20 @@ fn what_is_not_written_comes_from_the_merge_then_the_defaults_then_the_constants
 }
 
 #[test]
+fn a_route_without_an_engine_has_that_of_the_defaults() {
+    let engines = |defaults: &str| {
+        let text = format!(
+            "{defaults}{}",
+            two_routes("{name: two, match: {path: /two}, auth: none, upstream: a, engine: direct}")
+        );
+        let routes = routes(&text);
+        [0, 1].map(|index| routes.routes[index].action.as_ref().unwrap().engine)
+    };
+    assert_eq!(engines(""), [Engine::Auto, Engine::Direct]);
+    assert_eq!(engines("defaults: {engine: pingora}\n"), [Engine::Pingora, Engine::Direct]);
+}
+
+#[test]
 fn everything_of_a_bootstrap_arrives() {
     let bootstrap = read_bootstrap(GATEWAY, "/srv/gateway/gateway.yaml").unwrap();
     assert_eq!((bootstrap.threads, bootstrap.admin), (2, None));

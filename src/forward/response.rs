@@ -217,6 +217,38 @@ impl Ending {
         }
     }
 
+    /// As [`BodyGuard::transcribe`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Ending::feed`]; what came before the fault has been written.
+    pub fn transcribe(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(usize, bool), Reason> {
+        match &mut self.guard {
+            Some(guard) => match guard.transcribe(bytes, out) {
+                Ok(fed) => Ok((fed.taken, fed.done)),
+                Err(_) => Err(Reason::UpstreamProtocol),
+            },
+            None => {
+                out.extend_from_slice(bytes);
+                self.until_close += bytes.len() as u64;
+                Ok((bytes.len(), false))
+            }
+        }
+    }
+
+    /// As [`BodyGuard::length_left`].
+    #[must_use]
+    pub fn length_left(&self) -> Option<u64> {
+        self.guard.as_ref().and_then(BodyGuard::length_left)
+    }
+
+    /// As [`BodyGuard::skip`].
+    pub fn skip(&mut self, bytes: u64) {
+        if let Some(guard) = &mut self.guard {
+            guard.skip(bytes);
+        }
+    }
+
     /// Bytes of the body so far, without framing.
     #[must_use]
     pub fn body_bytes(&self) -> u64 {

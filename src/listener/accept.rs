@@ -1,5 +1,6 @@
 //! Taking connections from one socket: limits, PROXY header, TLS, then the protocol that was agreed on.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,13 +9,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 
 use super::buffers;
 use super::client_io::{ClientIo, ConnectionFacts, TlsFacts};
 use super::http1;
 use super::proxy_protocol::{self, LONGEST, Parsed};
-use super::tls::TlsStore;
+use super::tls::{TlsStore, TlsStream};
 use super::worker::{AcceptGuard, ConnectionGuard, Worker};
 use crate::base::reason::Reason;
 use crate::base::{clock, tasks};
@@ -98,6 +98,7 @@ fn begin(worker: &Arc<Worker>, listener: &Arc<Listener>, stream: TcpStream, peer
         }
         return;
     };
+    #[cfg(not(target_os = "linux"))]
     if let Err(error) = stream.set_nodelay(true) {
         return tracing::debug!(%error, "connection ended before it began");
     }
@@ -141,8 +142,8 @@ async fn open_connection(
         let Some(tls) = &listener.tls else {
             return Ok((ClientIo::Plain(stream), client, None));
         };
-        let stream = TlsAcceptor::from(tls.current()).accept(stream).await?;
-        let facts = tls_facts(stream.get_ref().1);
+        let stream = TlsStream::accept(tls.current(), stream).await?;
+        let facts = tls_facts(stream.session());
         Ok((ClientIo::Tls(Box::new(stream)), client, Some(facts)))
     };
     let opened: io::Result<_> = tokio::select! {
@@ -214,17 +215,21 @@ async fn proxied_client(stream: &mut TcpStream, peer: SocketAddr, trusted: &[IpN
 /// Closes after an answer that the client may still be sending against: a reset would take the answer from it.
 pub async fn linger(mut io: ClientIo) {
     const REST: usize = 256 * 1024;
-    let mut piece = buffers::take();
     let mut read = 0;
     if io.shutdown().await.is_err() {
         return;
     }
     while read < REST {
-        piece.clear();
-        match io.read_buf(&mut piece).await {
+        // Many may wait here at once: none of them holds a buffer meanwhile.
+        let more = poll_fn(|context| {
+            let mut piece = buffers::take();
+            let polled = buffers::poll_append(&mut io, context, &mut piece);
+            buffers::give(piece);
+            polled
+        });
+        match more.await {
             Ok(length) if length > 0 => read += length,
             _ => break,
         }
     }
-    buffers::give(piece);
 }

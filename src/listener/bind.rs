@@ -79,6 +79,8 @@ fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
+    // What is accepted inherits it on Linux, which saves a system call for each connection.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     // Two sockets with SO_REUSEADDR may be bound at once; only listening tells whether the address is free.
     socket.listen(BACKLOG)?;
@@ -110,6 +112,14 @@ mod tests {
             assert_eq!(listener.local_addr().unwrap(), address);
             assert_eq!(listener.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
         }
+    }
+
+    #[test]
+    fn accepted_connections_send_without_delay() {
+        let listeners = bind("http", loopback(0), 1).unwrap();
+        listeners[0].set_nonblocking(false).unwrap();
+        let _client = TcpStream::connect(listeners[0].local_addr().unwrap()).unwrap();
+        assert!(listeners[0].accept().unwrap().0.nodelay().unwrap());
     }
 
     #[test]

@@ -8,13 +8,14 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+
+use super::tls::TlsStream;
 
 /// An accepted connection, past its handshake. Small: it lies in the task of every idle connection.
 #[derive(Debug)]
 pub enum ClientIo {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream>),
 }
 
 impl AsyncRead for ClientIo {

@@ -145,6 +145,27 @@ impl BodyGuard {
         Ok(fed)
     }
 
+    /// How much of a body with a Content-Length is to come; `None` for any other.
+    #[must_use]
+    pub fn length_left(&self) -> Option<u64> {
+        match self.state {
+            State::Length { left } => Some(left),
+            State::Chunked(_) | State::Done | State::Failed(_) => None,
+        }
+    }
+
+    /// Counts bytes in that were passed on without being looked at; no more of them than [`BodyGuard::length_left`] says.
+    pub fn skip(&mut self, bytes: u64) {
+        if let State::Length { left } = &mut self.state {
+            let skipped = bytes.min(*left);
+            *left -= skipped;
+            self.body += skipped;
+            if *left == 0 {
+                self.state = State::Done;
+            }
+        }
+    }
+
     /// Bytes of the body taken so far, without chunk framing and trailers.
     #[must_use]
     pub fn body_bytes(&self) -> u64 {

@@ -8,6 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::base::crypto;
 use crate::config::checked::UpstreamTls;
 
 /// The trust anchors of one upstream: its own bundle, or the system's.
@@ -46,8 +47,7 @@ impl Trust {
                 None
             }
         };
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut http1 = ClientConfig::builder_with_provider(provider)
+        let mut http1 = ClientConfig::builder_with_provider(crypto::provider())
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?
             .with_root_certificates(roots)

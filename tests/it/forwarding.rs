@@ -258,6 +258,68 @@ async fn an_answer_may_come_before_the_upload_ends() {
 }
 
 #[tokio::test]
+async fn request_and_answer_stream_at_once() {
+    let upstream = Upstream::scripted(|mut conn| async move {
+        conn.head().await?;
+        conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await?;
+        while let Some(chunk) = conn.wire.chunk().await? {
+            conn.send(format!("{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(&chunk))).await?;
+        }
+        conn.send("0\r\n\r\n").await
+    });
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    client.send("POST / HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n").await;
+    assert_eq!(client.response_head().await.0, 200);
+    assert_eq!(client.chunk().await.unwrap(), b"a");
+    for word in ["one", "two", "three"] {
+        client.send(format!("{:x}\r\n{word}\r\n", word.len())).await;
+        assert_eq!(client.chunk().await.unwrap(), word.as_bytes());
+    }
+    client.send("0\r\n\r\n").await;
+    assert_eq!(client.chunk().await, None);
+}
+
+#[tokio::test]
+async fn a_declined_expectation_is_answered_and_ends_the_connection() {
+    let upstream = Upstream::scripted(|mut conn| async move {
+        conn.head().await?;
+        conn.send("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno").await?;
+        conn.stall().await
+    });
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    client.send("PUT / HTTP/1.1\r\nHost: api.test\r\nExpect: 100-continue\r\nContent-Length: 50\r\n\r\n").await;
+    let response = client.response().await;
+    assert_eq!((response.status, response.text(), response.informational.len()), (401, "no", 0));
+    client.closed().await;
+    assert_eq!(gateway.access_log(1).await[0]["status"], 401);
+}
+
+#[tokio::test]
+async fn a_client_that_half_closes_before_its_answer_counts_as_gone() {
+    let (arrived, gone) = (Gate::closed(), Gate::closed());
+    let gates = (arrived.clone(), gone.clone());
+    let upstream = Upstream::scripted(move |mut conn| {
+        let (arrived, gone) = gates.clone();
+        async move {
+            conn.request().await?;
+            arrived.open();
+            let ended = conn.stall().await;
+            gone.open();
+            ended
+        }
+    });
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    client.send("GET /slow HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
+    crate::support::within("the request arrives", arrived.pass()).await;
+    client.half_close().await;
+    crate::support::within("the upstream is let go", gone.pass()).await;
+    assert_eq!(gateway.logged_reason("CLIENT_CLOSED").await["status"], 499);
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_is_noticed_and_the_upstream_is_let_go() {
     let (arrived, gone) = (Gate::closed(), Gate::closed());
     let gates = (arrived.clone(), gone.clone());

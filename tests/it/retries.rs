@@ -1,5 +1,7 @@
 //! What is tried again, and what never is.
 
+use tokio::io::AsyncWriteExt;
+
 use crate::support::gateway::routes;
 use crate::support::upstream::Refusing;
 use crate::support::{Gate, TestGateway, Upstream, forward_all, ok, within};
@@ -47,6 +49,81 @@ async fn a_get_on_a_connection_that_had_gone_stale_is_sent_once_more() {
     let seen: Vec<_> = upstream.requests().iter().map(|request| (request.connection, request.target.clone())).collect();
     assert_eq!(seen, [(0, "/1".into()), (0, "/2".into()), (1, "/2".into())]);
     assert_eq!(gateway.access_log(2).await[1]["attempts"], 2);
+}
+
+#[tokio::test]
+async fn a_put_on_a_stale_connection_is_sent_once_more_with_its_body() {
+    let upstream = closing_on_the_second_request();
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    for (target, framed) in
+        [("/1", "Content-Length: 3\r\n\r\nabc"), ("/2", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")]
+    {
+        assert_eq!(client.get("/before").await.text(), "answered");
+        let response = client.request(format!("PUT {target} HTTP/1.1\r\nHost: api.test\r\n{framed}")).await;
+        assert_eq!(response.text(), "answered");
+        let sent: Vec<_> = upstream.requests().into_iter().filter(|request| request.target == target).collect();
+        assert_eq!(sent.iter().map(|request| &request.body.bytes[..]).collect::<Vec<_>>(), [b"abc", b"abc"]);
+        // The connection of the second try is stale in its turn: it has to end before the next round.
+        client.get("/after").await;
+    }
+}
+
+#[tokio::test]
+async fn a_post_never_meets_a_connection_that_was_closed_before() {
+    let closed = Gate::closed();
+    let step = closed.clone();
+    let upstream = Upstream::scripted(move |mut conn| {
+        let step = step.clone();
+        async move {
+            conn.request().await?;
+            conn.send(ok("answered")).await?;
+            conn.wire.stream.shutdown().await?;
+            step.open();
+            conn.stall().await
+        }
+    });
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let mut client = gateway.client().await;
+    for _ in 0..10 {
+        let response = client.request("POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 3\r\n\r\nabc").await;
+        assert_eq!(response.text(), "answered");
+        within("the upstream closes", closed.pass()).await;
+    }
+    assert_eq!((upstream.requests().len(), upstream.connections()), (10, 10));
+}
+
+#[tokio::test]
+async fn no_more_idle_connections_are_kept_than_the_pool_has_room_for() {
+    let (arrived, release, closed) = (Gate::closed(), Gate::closed(), Gate::closed());
+    let gates = (arrived.clone(), release.clone(), closed.clone());
+    let upstream = Upstream::scripted(move |mut conn| {
+        let (arrived, release, closed) = gates.clone();
+        async move {
+            while conn.request().await?.is_some() {
+                arrived.open();
+                release.pass().await;
+                conn.send(ok("in the end")).await?;
+            }
+            closed.open();
+            Ok(())
+        }
+    });
+    let gateway =
+        TestGateway::build().set("upstream_pool", "{ size: 1 }").start(&forward_all(upstream.address())).await;
+    let (mut one, mut other) = (gateway.client().await, gateway.client().await);
+    for client in [&mut one, &mut other] {
+        client.send("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
+        within("a request arrives", arrived.pass()).await;
+    }
+    for client in [&mut one, &mut other] {
+        release.open();
+        assert_eq!(client.response().await.text(), "in the end");
+    }
+    within("one of the two is closed", closed.pass()).await;
+    release.open();
+    assert_eq!(one.get("/").await.text(), "in the end");
+    assert_eq!(upstream.connections(), 2, "the other one was kept");
 }
 
 #[tokio::test]

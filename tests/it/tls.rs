@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use rustls::HandshakeKind;
 use rustls::pki_types::CertificateDer;
+use rustls::version::{TLS12, TLS13};
 
 use crate::support::client::End;
 use crate::support::gateway::replace_file;
@@ -126,4 +128,62 @@ async fn a_tls_connection_is_closed_in_order() {
     let mut client = Client::tls(gateway.address(), "api.test", authority.client(&[])).await.unwrap();
     assert_eq!(client.get("/").await.status, 200);
     assert_eq!(client.end().await, End::Closed(Vec::new()), "with close_notify, so that nobody can cut it unnoticed");
+}
+
+fn resumed(client: &Client) -> bool {
+    let (_, connection) = client.stream().tls().expect("a TLS connection").get_ref();
+    connection.handshake_kind() == Some(HandshakeKind::Resumed)
+}
+
+#[tokio::test]
+async fn sessions_resume_on_every_thread_and_after_a_change_of_certificate() {
+    let upstream = Upstream::echo();
+    let authority = Authority::new("known");
+    let (old, new) = (authority.issue(&["api.test"]), authority.issue(&["api.test"]));
+    let gateway = TestGateway::build()
+        .set("threads", "2")
+        .tls_listener("https", &[&old], "", "")
+        .start(&forward_all(upstream.address()))
+        .await;
+    for version in [&TLS13, &TLS12] {
+        let config = authority.client_with(&[], &[version]);
+        // The kernel deals connections out by their ports: of so many, some come to either thread.
+        for number in 0..16 {
+            let mut client = Client::tls(gateway.address(), "api.test", Arc::clone(&config)).await.unwrap();
+            assert_eq!(resumed(&client), number > 0, "{version:?} {number}");
+            // With 1.3 the next ticket comes with the answer.
+            assert_eq!(client.get("/").await.status, 200);
+        }
+    }
+
+    let config = authority.client(&[]);
+    let mut before = Client::tls(gateway.address(), "api.test", Arc::clone(&config)).await.unwrap();
+    assert_eq!(before.get("/").await.status, 200);
+    new.write(gateway.folder(), "https-0");
+    eventually("the new certificate", async || {
+        let client = Client::tls(gateway.address(), "api.test", authority.client(&[])).await.unwrap();
+        (shown(&client) == new.der()).then_some(())
+    })
+    .await;
+    let mut after = Client::tls(gateway.address(), "api.test", config).await.unwrap();
+    assert!(resumed(&after));
+    assert_eq!(after.get("/").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_ticket_of_another_listener_is_no_good() {
+    let upstream = Upstream::echo();
+    let authority = Authority::new("known");
+    let issued = authority.issue(&["api.test"]);
+    let gateway = TestGateway::build()
+        .tls_listener("one", &[&issued], "", "")
+        .tls_listener("two", &[&issued], "", "")
+        .start(&forward_all(upstream.address()))
+        .await;
+    let config = authority.client(&[]);
+    for (listener, expected) in [("one", false), ("one", true), ("two", false), ("two", true)] {
+        let mut client = Client::tls(gateway.listener(listener), "api.test", Arc::clone(&config)).await.unwrap();
+        assert_eq!(resumed(&client), expected, "{listener}");
+        assert_eq!(client.get("/").await.status, 200);
+    }
 }

@@ -1,8 +1,12 @@
 //! TLS towards upstreams: verified by name and authority, each upstream by its own.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 
-use crate::support::gateway::routes;
+use rustls::ServerConfig;
+
+use crate::support::gateway::{engine_under_test, routes};
 use crate::support::{Authority, TestGateway, Upstream};
 
 /// A route `/<name>` to an upstream of the same name.
@@ -106,4 +110,43 @@ async fn a_bundle_that_changes_with_a_reload_counts_for_new_connections() {
     assert_eq!(gateway.get("/a").await.status, 200);
     gateway.reload_with(&routes(&[("a", over_tls(upstream.address(), "inner.test", &other_ca))], &[route("a")])).await;
     gateway.get("/a").await.refused(502, "UPSTREAM_TLS");
+}
+
+/// Says in each answer how its connection was secured, and keeps none.
+fn tells_handshake(config: Arc<ServerConfig>) -> Upstream {
+    Upstream::scripted_tls(config, |mut conn| async move {
+        if conn.request().await?.is_some() {
+            let kind = conn.wire.stream.tls().unwrap().get_ref().1.handshake_kind();
+            let body = format!("{:?}", kind.unwrap());
+            let length = body.len();
+            conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"))
+                .await?;
+        }
+        Ok(())
+    })
+}
+
+// Pingora makes a configuration for every connection and so forgets its sessions.
+#[tokio::test]
+async fn sessions_are_resumed_as_long_as_the_trust_is_the_same() {
+    let resumed = if engine_under_test() == "direct" { "Resumed" } else { "Full" };
+    let (known, other) = (Authority::new("known"), Authority::new("other"));
+    let issued = known.issue(&["inner.test"]);
+    let upstream = tells_handshake(issued.server(&[]));
+    let builder = TestGateway::build();
+    let ca = builder.file("ca.pem", &known.bundle());
+    let both = builder.file("both.pem", &format!("{}{}", known.bundle(), other.bundle()));
+    let file = |ca: &Path, more: &str| {
+        let keys = over_tls(upstream.address(), "inner.test", ca);
+        routes(&[("a", &keys), ("b", &keys)], &[&route("a"), &route("b"), more])
+    };
+    let gateway = builder.start(&file(&ca, r#"{ name: c, match: { path: /c }, auth: none, upstream: b }"#)).await;
+    assert_eq!(gateway.get("/a").await.text(), "Full");
+    assert_eq!(gateway.get("/a").await.text(), resumed);
+    assert_eq!(gateway.get("/b").await.text(), "Full", "an upstream has sessions of its own");
+    let more = r#"{ name: c, match: { path: /c }, auth: none, upstream: a }"#;
+    gateway.reload_with(&file(&ca, more)).await;
+    assert_eq!(gateway.get("/a").await.text(), resumed);
+    gateway.reload_with(&file(&both, more)).await;
+    assert_eq!(gateway.get("/a").await.text(), "Full", "verified anew by the new bundle");
 }

@@ -24,10 +24,19 @@ const ACTIONS: [&str; 3] = ["upstream", "redirect", "respond"];
 
 /// What is known of the rest of the file.
 pub(super) struct Around<'a> {
-    /// Every upstream that was written, with what is wrong with it.
-    pub(super) upstreams: &'a HashMap<&'a str, Vec<String>>,
+    /// Every upstream that was written.
+    pub(super) upstreams: &'a HashMap<&'a str, UpstreamState>,
     pub(super) timeouts: Timeouts,
     pub(super) max_body: Option<u64>,
+    pub(super) engine: Option<&'a At<written::Engine>>,
+}
+
+/// What a route has to know of an upstream.
+pub(super) struct UpstreamState {
+    /// What is wrong with it.
+    pub(super) faults: Vec<String>,
+    /// Where it says that it speaks HTTP/2 and nothing else.
+    pub(super) http2: Option<Span>,
 }
 
 /// Names for what is wrong with an upstream are given to each route that uses it, up to so many.
@@ -66,10 +75,7 @@ pub(super) fn check<'a>(
         timeouts,
         max_body: written.max_body.as_ref().map_or(around.max_body, |limit| max_body(&limit.value)),
         allow_encoded_slash: written.allow_encoded_slash.as_ref().is_some_and(|allow| allow.value.0),
-        engine: match written.engine.as_ref().map(|engine| engine.value) {
-            Some(written::Engine::Pingora) => Engine::Pingora,
-            None | Some(written::Engine::Auto) => Engine::Auto,
-        },
+        engine: engine(written, around, reader),
         places,
     })
 }
@@ -141,7 +147,7 @@ fn forward(
 
 fn upstream(written: &At<Text>, around: &Around<'_>, reader: &mut Reader<'_>) -> Option<Arc<str>> {
     let name = &*written.value.0;
-    if let Some(faults) = around.upstreams.get(name) {
+    if let Some(UpstreamState { faults, .. }) = around.upstreams.get(name) {
         reader.escalate(faults.get(..INHERITED).unwrap_or(faults));
         return Some(Arc::from(name));
     }
@@ -153,6 +159,31 @@ fn upstream(written: &At<Text>, around: &Around<'_>, reader: &mut Reader<'_>) ->
     }
     reader.note(mistake);
     None
+}
+
+/// Who forwards. Asking for the forwarder of our own where only Pingora can is a mistake, never silently Pingora.
+fn engine(written: &written::Route, around: &Around<'_>, reader: &mut Reader<'_>) -> Engine {
+    let Some(engine) = written.engine.as_ref().or(around.engine) else { return Engine::Auto };
+    match engine.value {
+        written::Engine::Auto => Engine::Auto,
+        written::Engine::Pingora => Engine::Pingora,
+        written::Engine::Direct => {
+            let upstream = written.upstream.as_ref();
+            let http2 = upstream.and_then(|name| Some((name, around.upstreams.get(&*name.value.0)?.http2?)));
+            if let Some((name, protocol)) = http2 {
+                let message =
+                    format!("`engine: direct` speaks HTTP/1.1, and the upstream `{}` HTTP/2 only", name.value.0);
+                let mistake = match &written.engine {
+                    Some(here) => Diagnostic::new(Code::EngineProtocol, here.span, message),
+                    None => Diagnostic::new(Code::EngineProtocol, name.span, message)
+                        .label("this route is forwarded as `defaults` say")
+                        .also(engine.span, "asked for here"),
+                };
+                reader.note(mistake.also(protocol, "the upstream").help("write `engine: auto` in this route"));
+            }
+            Engine::Direct
+        }
+    }
 }
 
 fn rewrite(

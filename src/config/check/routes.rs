@@ -9,7 +9,7 @@ use super::super::defaults;
 use super::super::model::{At, Guarded, Named, routes as written};
 use super::super::report::{Code, Diagnostic, Span};
 use super::super::yaml::Reader;
-use super::route::{self, Around};
+use super::route::{self, Around, UpstreamState};
 use super::{matching, upstream, version};
 use crate::route::{RouteMatch, conflicts};
 
@@ -36,7 +36,7 @@ pub(in crate::config) fn check(
     let timeouts = route::timeouts(defaults.timeouts.as_ref().map(|timeouts| &timeouts.value), &factory, reader);
     let max_body = defaults.max_body.as_ref().map_or(Some(defaults::MAX_BODY), |limit| route::max_body(&limit.value));
     let (upstreams, states) = self::upstreams(written.upstreams.as_ref(), folder, reader);
-    let around = Around { upstreams: &states, timeouts, max_body };
+    let around = Around { upstreams: &states, timeouts, max_body, engine: defaults.engine.as_ref() };
     let mut used = BTreeSet::new();
     let mut routes = Vec::new();
     let mut all_sound = written.routes.is_some();
@@ -67,7 +67,7 @@ fn unused(written: Option<&At<Named<Guarded<written::Upstream>>>>, used: &BTreeS
     }
 }
 
-type States<'a> = HashMap<&'a str, Vec<String>>;
+type States<'a> = HashMap<&'a str, UpstreamState>;
 
 fn upstreams<'a>(
     written: Option<&'a At<Named<Guarded<written::Upstream>>>>,
@@ -86,7 +86,9 @@ fn upstreams<'a>(
         if let (Some(upstream), true) = (checked, faults.is_empty()) {
             sound.insert(Arc::clone(&upstream.name), upstream);
         }
-        states.insert(&name.value, faults);
+        let protocol = guarded.value.value.as_ref().and_then(|written| written.protocol.as_ref());
+        let http2 = protocol.filter(|protocol| protocol.value == written::Protocol::Http2).map(|at| at.span);
+        states.insert(&name.value, UpstreamState { faults, http2 });
     }
     (sound, states)
 }

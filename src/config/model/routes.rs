@@ -28,6 +28,8 @@ model! {
         optional timeouts: Timeouts,
         /// The largest request body; `off` for no limit.
         optional max_body: OrOff<Size> = size(defaults::MAX_BODY),
+        /// Who forwards.
+        optional engine: Engine = "auto",
     }
 
     /// How long an upstream may take.
@@ -90,8 +92,9 @@ model! {
         optional max_body: OrOff<Size>,
         /// Let `%2F`, `%5C` and `%00` in the path through to the upstream.
         optional allow_encoded_slash: Bool = false,
-        /// Who forwards; `auto` lets the gateway choose.
-        optional engine: Engine = "auto",
+        /// Who forwards: `auto` is Sluice's own forwarder where it can, else Pingora; `pingora` is always Pingora; `direct` is
+        /// `auto`, and an error with an upstream that has to be Pingora's. As `defaults` say when not written.
+        optional engine: Engine,
     }
 
     /// Which requests are meant. All of what is written has to hold.
@@ -158,6 +161,7 @@ choices! {
 
     Engine "an engine" {
         Auto "auto",
+        Direct "direct",
         Pingora "pingora",
     }
 }

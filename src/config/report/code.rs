@@ -85,6 +85,7 @@ codes! {
     NoEffect "E0414" "A key has no effect together with this action.";
     HostCondition "E0415" "A condition asks for the field `Host`; `match.hosts` is there for that.";
     ReservedName "E0416" "A route or an upstream has a name that metrics use for something else.";
+    EngineProtocol "E0417" "The engine that a route asks for cannot speak the protocol of its upstream.";
     ServerName "E0501" "An upstream with TLS does not say which name its certificate has to carry.";
     AutoNeedsTls "E0502" "`protocol: auto` chooses by ALPN, which needs `tls`.";
     CaFile "E0503" "The file with certificate authorities cannot be read.";

@@ -2,10 +2,13 @@
 
 mod answer;
 mod connect;
+mod download;
 mod outgoing;
 mod pool;
 mod relay;
+mod splice;
 mod tunnel;
+mod upload;
 mod upstream_io;
 
 use std::future::poll_fn;
@@ -14,7 +17,8 @@ use std::time::Duration;
 
 use self::connect::Want;
 use self::pool::{Connection, Key, Pool};
-use self::relay::{Ended, Relay, Upload};
+use self::relay::{Ended, Relay};
+use self::upload::Upload;
 use self::upstream_io::UpstreamIo;
 use super::{ATTEMPTS, Returned};
 use crate::base::deadline::Deadlines;
@@ -45,8 +49,9 @@ impl Forwarder {
     /// reason, answering is up to the caller.
     pub async fn forward(&self, mut client: ClientIo, exchange: &mut Exchange, carried: Carried) -> Returned {
         let mut upload = Upload::new(carried);
+        let carried = self.carry(&mut client, exchange, &mut upload).await;
         exchange.progress_mut().request_bytes = upload.body_bytes();
-        match self.carry(&mut client, exchange, &mut upload).await {
+        match carried {
             Ok(None) => {}
             Ok(Some((upstream, early))) => {
                 upload.keep_alive = false;

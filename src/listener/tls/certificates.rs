@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::InconsistentKeys;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ResolvesServerCert;
@@ -17,7 +16,7 @@ use x509_parser::extensions::GeneralName;
 
 use super::error::{Pair, TlsError, TlsProblem};
 use super::names::ByName;
-use crate::base::clock;
+use crate::base::{clock, crypto};
 use crate::config::checked::ListenerTls;
 
 const LARGEST_FILE: u64 = 1 << 20;
@@ -49,21 +48,13 @@ impl Certificates {
     ///
     /// An expired certificate is loaded with a warning: clients see what is wrong then, and the other names stay served.
     pub fn load(settings: &ListenerTls, listener: &str) -> Result<Self, TlsError> {
-        Self::load_with(settings, listener, &aws_lc_rs::default_provider())
-    }
-
-    pub(super) fn load_with(
-        settings: &ListenerTls,
-        listener: &str,
-        provider: &CryptoProvider,
-    ) -> Result<Self, TlsError> {
         let mut listed = Vec::with_capacity(settings.certificates.len());
         let mut names = ByName::default();
         for (index, files) in settings.certificates.iter().enumerate() {
             let pair = Pair { listener, index, files };
             let chain = read_chain(&pair)?;
             let leaf = describe(&chain).map_err(|problem| pair.certificate(problem))?;
-            let served = Arc::new(with_key(&pair, chain, provider)?);
+            let served = Arc::new(with_key(&pair, chain)?);
             let usable = leaf.names.iter().filter(|name| names.add(name, &served)).count();
             if usable == 0 && index > 0 {
                 return Err(pair.certificate(TlsProblem::Nameless));
@@ -108,11 +99,7 @@ fn read_chain(pair: &Pair<'_>) -> Result<Vec<CertificateDer<'static>>, TlsError>
     if chain.is_empty() { Err(pair.certificate(TlsProblem::NoCertificate)) } else { Ok(chain) }
 }
 
-fn with_key(
-    pair: &Pair<'_>,
-    chain: Vec<CertificateDer<'static>>,
-    provider: &CryptoProvider,
-) -> Result<CertifiedKey, TlsError> {
+fn with_key(pair: &Pair<'_>, chain: Vec<CertificateDer<'static>>) -> Result<CertifiedKey, TlsError> {
     let text = read(&pair.files.key).map_err(|problem| pair.key(problem))?;
     let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
         pair.key(match error {
@@ -120,7 +107,8 @@ fn with_key(
             error => TlsProblem::Pem(error),
         })
     })?;
-    let key = provider.key_provider.load_private_key(key).map_err(|error| pair.key(TlsProblem::Key(error)))?;
+    let key =
+        crypto::provider().key_provider.load_private_key(key).map_err(|error| pair.key(TlsProblem::Key(error)))?;
     let served = CertifiedKey::new(chain, key);
     match served.keys_match() {
         Ok(()) => Ok(served),

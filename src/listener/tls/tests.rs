@@ -8,8 +8,8 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, ProtocolVersion, ServerConnection,
-    SignatureScheme, SupportedProtocolVersion,
+    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, NamedGroup, ProtocolVersion,
+    ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 
 use super::*;
@@ -110,7 +110,7 @@ fn client_with(
     schemes: &[SignatureScheme],
     alpn: &[&str],
 ) -> ClientConfig {
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
@@ -258,10 +258,33 @@ fn tls_1_2_is_served_unless_refused() {
     assert_eq!(connected.server.protocol_version(), Some(ProtocolVersion::TLSv1_2));
     let connected = Connected::new(&both, &client(), Some("api.test")).unwrap();
     assert_eq!(connected.server.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+    assert_eq!(both.current().max_early_data_size, 0, "early data can be replayed");
 
     let new_only = TlsStore::open(&ListenerTls { tls13_only: true, ..settings(vec![files]) }, "https").unwrap();
     assert!(Connected::new(&new_only, &old, Some("api.test")).is_err());
     assert!(Connected::new(&new_only, &client(), Some("api.test")).is_ok());
+}
+
+#[test]
+fn the_post_quantum_group_is_for_those_who_offer_it() {
+    let folder = Folder::new("groups");
+    let store = TlsStore::open(&settings(vec![folder.issue("api", &["api.test"])]), "https").unwrap();
+    let agreed = |offered: Option<NamedGroup>| {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        provider.kx_groups.retain(|group| offered.is_none_or(|name| group.name() == name));
+        let client = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&TLS13])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Credulous(ECDSA.to_vec())))
+            .with_no_client_auth();
+        let server = Connected::new(&store, &client, Some("api.test")).unwrap().server;
+        assert_eq!(server.handshake_kind(), Some(HandshakeKind::Full), "without a second hello");
+        server.negotiated_key_exchange_group().unwrap().name()
+    };
+    assert_eq!(agreed(None), NamedGroup::X25519MLKEM768);
+    assert_eq!(agreed(Some(NamedGroup::X25519)), NamedGroup::X25519);
+    assert_eq!(agreed(Some(NamedGroup::secp256r1)), NamedGroup::secp256r1);
 }
 
 #[test]

@@ -52,6 +52,26 @@ pub fn endpoint(address: SocketAddr) -> String {
     format!(r#"{{ endpoints: ["{address}"] }}"#)
 }
 
+/// The engine that this run of the suite is for: `SLUICE_TEST_ENGINE` is `direct`, which is what routes have anyway, or
+/// `pingora`.
+pub fn engine_under_test() -> &'static str {
+    match std::env::var("SLUICE_TEST_ENGINE").as_deref() {
+        Err(_) | Ok("direct") => "direct",
+        Ok("pingora") => "pingora",
+        Ok(other) => panic!("SLUICE_TEST_ENGINE is `direct` or `pingora`, not `{other}`"),
+    }
+}
+
+/// The routes, forwarded by the engine under test unless they name one. What is added stands at the end, so that no
+/// place in the file moves.
+fn for_engine(routes: &str) -> String {
+    let mut routes = routes.to_owned();
+    if engine_under_test() == "pingora" && !routes.lines().any(|line| line.starts_with("defaults:")) {
+        routes.push_str("\ndefaults: { engine: pingora }\n");
+    }
+    routes
+}
+
 /// Writes beside the file and renames over it, so that a reader sees the old or the new and nothing between.
 pub fn replace_file(path: &Path, content: &str) {
     static WRITTEN: AtomicUsize = AtomicUsize::new(0);
@@ -142,7 +162,7 @@ impl Builder {
             self.listeners.push(("http".to_owned(), String::new()));
         }
         let folder = &self.folder.0;
-        replace_file(&folder.join("routes.yaml"), routes);
+        replace_file(&folder.join("routes.yaml"), &for_engine(routes));
         let mut file = "version: 1\nlisteners:\n".to_owned();
         for (name, keys) in &self.listeners {
             file.push_str(&format!("  - {{ name: {name}, address: \"127.0.0.1:0\", {keys} }}\n"));
@@ -221,7 +241,7 @@ impl TestGateway {
 
     /// Replaces `routes.yaml` in one step.
     pub fn write_routes(&self, routes: &str) {
-        replace_file(&self.routes_file(), routes);
+        replace_file(&self.routes_file(), &for_engine(routes));
     }
 
     /// `POST /reload` on the admin listener.
