@@ -255,6 +255,18 @@ impl Ending {
         self.guard.as_ref().map_or(self.until_close, BodyGuard::body_bytes)
     }
 
+    /// It comes in chunks and has not ended.
+    #[must_use]
+    pub fn is_chunked(&self) -> bool {
+        self.guard.as_ref().is_some_and(BodyGuard::is_chunked)
+    }
+
+    /// Nothing more belongs to the body.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.guard.as_ref().is_some_and(BodyGuard::is_done)
+    }
+
     #[must_use]
     pub fn ends_with_connection(&self) -> bool {
         self.guard.is_none()

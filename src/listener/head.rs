@@ -17,6 +17,7 @@ use crate::base::rejection::Rejection;
 use crate::config::checked::Limits;
 
 pub use super::framing::Framing;
+pub(super) use authority::is_valid as is_authority;
 pub use fields::{IMITATION, imitates_protected, is_hop_by_hop};
 pub use target::Target;
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Deref;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -197,6 +197,8 @@ pub struct Exchange {
     pub body_pause: Duration,
     /// Pieces of the answer are to leave as they come, although its length is known.
     pub prompt: AtomicBool,
+    /// The deadline stands for the whole request, not for its stage.
+    by_total: AtomicBool,
     progress: Mutex<Progress>,
     spare: Spare,
 }
@@ -244,6 +246,7 @@ impl Exchange {
             plan: None,
             body_pause: Duration::ZERO,
             prompt: AtomicBool::new(false),
+            by_total: AtomicBool::new(false),
             progress: Mutex::default(),
             spare: Spare::default(),
         }
@@ -272,7 +275,7 @@ impl Exchange {
 
     /// Leaves memory only, and says how much of it is for texts; what facts remain are replaced as a whole.
     fn clear(&mut self) -> usize {
-        let Self { held, facts, route, plan, body_pause: _, prompt, progress, spare } = self;
+        let Self { held, facts, route, plan, body_pause: _, prompt, by_total, progress, spare } = self;
         *held = None;
         *route = None;
         if let Some(Forward { target, added, .. }) = plan.take() {
@@ -281,6 +284,7 @@ impl Exchange {
             spare.added.clear();
         }
         *prompt.get_mut() = false;
+        *by_total.get_mut() = false;
         *progress.get_mut().unwrap_or_else(PoisonError::into_inner) = Progress::default();
         facts.capacity() + spare.target.capacity() + spare.added.capacity()
     }
@@ -365,28 +369,24 @@ impl Exchange {
             Stage::Answered => LAST_FLUSH,
         };
         let total = timeouts.total.filter(|_| stage != Stage::Tunnelling);
-        self.deadline.set_before(pause, total.map(|total| self.facts.started + total));
+        let by_total = self.deadline.set_before(pause, total.map(|total| self.facts.started + total));
+        self.by_total.store(by_total, Ordering::Relaxed);
     }
 
     /// What it means that the deadline passed now; nothing when the answer was complete.
     #[must_use]
     pub fn overdue(&self) -> Option<Reason> {
-        let total = self.timeouts().and_then(|timeouts| timeouts.total);
         let stage = self.progress().stage;
-        let over = |total| clock::now() >= self.facts.started + total;
-        if stage == Stage::Answered {
-            return None;
-        }
-        if stage != Stage::Tunnelling && total.is_some_and(over) {
-            return Some(Reason::RequestTimeout);
-        }
+        // Not by the clock: a deadline may fire a little early.
+        let by_total = self.by_total.load(Ordering::Relaxed);
         Some(match stage {
+            Stage::Answered => return None,
+            _ if by_total => Reason::RequestTimeout,
             Stage::Connecting => Reason::UpstreamConnectTimeout,
             Stage::Waiting => Reason::UpstreamTimeout,
             Stage::Receiving => Reason::BodyTimeout,
             Stage::Delivering => Reason::ClientClosed,
             Stage::Sending | Stage::Relaying | Stage::Tunnelling => Reason::UpstreamIdle,
-            Stage::Answered => return None,
         })
     }
 

@@ -28,6 +28,7 @@ mod exchanges;
 mod fields;
 mod forwarding;
 mod h2;
+mod h2_streams;
 mod h2_upstreams;
 mod heads;
 mod hostile;

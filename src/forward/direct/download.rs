@@ -178,7 +178,12 @@ impl Download {
         loop {
             let mut room = [const { MaybeUninit::uninit() }; MOST_FIELDS];
             let unread = read.get(from..).unwrap_or_default();
-            let parsed = response::parse(unread, &mut room).map_err(|_| Broken::Failed(Reason::UpstreamProtocol))?;
+            let Ok(parsed) = response::parse(unread, &mut room) else {
+                // Interim answers before it were valid.
+                self.state = State::Broken(Reason::UpstreamProtocol);
+                buffers::give(read);
+                return Ok(());
+            };
             let Some((mut head, length)) = parsed else {
                 if unread.len() >= LONGEST_HEAD {
                     return Err(Broken::Failed(Reason::UpstreamProtocol));

@@ -7,7 +7,7 @@ use crate::base::host_pattern::is_name;
 /// Whether this is a host name, IPv4 address or bracketed IPv6 address with at most a decimal port behind it.
 ///
 /// Exactly what [`crate::base::host_pattern::normalise`] accepts as a host: letters, digits, `-`, `_` and `.`, no percent-encoding.
-pub(super) fn is_valid(authority: &str) -> bool {
+pub(in crate::listener) fn is_valid(authority: &str) -> bool {
     if let Some(rest) = authority.strip_prefix('[') {
         return rest
             .split_once(']')
