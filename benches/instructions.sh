@@ -40,4 +40,17 @@ records=$(count records $ROUNDS)
 difference "log line of a request" "$records" "$(count log $ROUNDS)"
 difference "metrics of a request" "$records" "$(count metrics $ROUNDS)"
 difference "log line and metrics" "$records" "$(count finish $ROUNDS)"
+report "head of a GET, decided" get
+report "head of a small POST, decided" post
 "$bench" build 50000
+
+# Prints the allocations of one run.
+allocations() {
+    valgrind --tool=dhat --dhat-out-file=/dev/null "$bench" "$@" 2>&1 | sed -n 's/.*Total: .* in \([0-9,]*\) blocks.*/\1/p' | tr -d ,
+}
+
+for kind in get post; do
+    made=$(($(allocations $kind $ROUNDS) - $(allocations $kind 0)))
+    printf '%-28s %8d allocations in %d requests\n' "head of a $kind, decided" $made $((ROUNDS * SAMPLES))
+    [ $made -eq 0 ] || exit 1
+done

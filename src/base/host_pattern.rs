@@ -75,41 +75,57 @@ pub fn normal(host: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Owned(format!("[{address}]")));
     }
     let name = host.strip_suffix('.').unwrap_or(host);
-    if !is_name(name) {
+    let found = classes(name);
+    if !is_name_of(name, found) {
         return None;
     }
-    let upper = name.bytes().any(|byte| byte.is_ascii_uppercase());
-    Some(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
+    Some(if found & UPPER != 0 { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
 
 /// Whether this is a registered name: up to 253 bytes of labels of 1 to 63 letters, digits, `-` and `_`, without a dot at
 /// either end.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
-    let bytes = name.as_bytes();
-    let mut after_dot = true;
-    for byte in bytes {
-        let is_dot = *byte == b'.';
-        if !NAME[usize::from(*byte)] || (is_dot && after_dot) {
-            return false;
-        }
-        after_dot = is_dot;
-    }
-    // Only a long name can have a long label.
-    !after_dot && (bytes.len() <= 63 || bytes.len() <= 253 && name.split('.').all(|label| label.len() <= 63))
+    is_name_of(name, classes(name))
 }
 
-/// What a registered name is made of.
-static NAME: [bool; 256] = {
-    let mut name = [false; 256];
+fn is_name_of(name: &str, classes: u8) -> bool {
+    let unlike = classes & (OTHER | DOTS) != 0 || name.is_empty() || name.starts_with('.') || name.ends_with('.');
+    // Only a long name can have a long label.
+    !unlike && (name.len() <= 63 || name.len() <= 253 && name.split('.').all(|label| label.len() <= 63))
+}
+
+const UPPER: u8 = 1;
+const DOT: u8 = 2;
+/// Two dots in a row.
+const DOTS: u8 = 4;
+/// What no name is made of.
+const OTHER: u8 = 8;
+
+/// The classes of all bytes, and of pairs of them, in one: without an early end, which would cost more than it saves.
+fn classes(name: &str) -> u8 {
+    let (found, _) = name.bytes().fold((0, 0), |(found, before), byte| {
+        let class = CLASSES[usize::from(byte)];
+        (found | class | (class & before & DOT) << 1, class)
+    });
+    found
+}
+
+static CLASSES: [u8; 256] = {
+    let mut classes = [OTHER; 256];
     let mut byte = 0;
     while byte < 128 {
         #[expect(clippy::cast_possible_truncation, reason = "less than 128")]
         let character = byte as u8;
-        name[byte] = character.is_ascii_alphanumeric() || matches!(character, b'-' | b'_' | b'.');
+        classes[byte] = match character {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => 0,
+            b'A'..=b'Z' => UPPER,
+            b'.' => DOT,
+            _ => OTHER,
+        };
         byte += 1;
     }
-    name
+    classes
 };
 
 #[cfg(test)]

@@ -190,26 +190,10 @@ fn skip_empty_line(buffer: &[u8]) -> Result<Option<usize>, Rejection> {
 
 /// `httparse` takes a bare LF for a line end; RFC 9112 §2.2 allows that, and every smuggler uses it.
 fn check_line_ends(head: &[u8]) -> Result<(), Rejection> {
-    let (Some((_, firsts)), Some((_, seconds))) = (head.split_last(), head.split_first()) else { return Ok(()) };
-    let (blocks, _) = firsts.as_chunks::<BLOCK>();
-    let (next_blocks, _) = seconds.as_chunks::<BLOCK>();
-    let mut bare = blocks.iter().zip(next_blocks).fold(false, |bare, (first, second)| bare | has_bare(first, second));
-    // The last block overlaps the one before.
-    bare |= match (firsts.last_chunk::<BLOCK>(), seconds.last_chunk::<BLOCK>()) {
-        (Some(first), Some(second)) => has_bare(first, second),
-        _ => has_bare(firsts, seconds),
-    };
-    if bare { Err(malformed("A line does not end in CRLF.")) } else { Ok(()) }
-}
-
-/// Bytes that are compared at once.
-const BLOCK: usize = 32;
-
-/// Whether there is a CR in `first`, or an LF in `second`, without the other beside it.
-#[inline]
-fn has_bare(first: &[u8], second: &[u8]) -> bool {
-    // Without an early end, so that the compiler can compare many bytes at once.
-    first.iter().zip(second).fold(false, |bare, (first, second)| bare | ((*first == b'\r') != (*second == b'\n')))
+    // Without an early end and on bytes, so that the compiler can compare many at once.
+    let pairs = head.iter().zip(head.iter().skip(1));
+    let bare = pairs.fold(0, |bare, (first, second)| bare | (u8::from(*first == b'\r') ^ u8::from(*second == b'\n')));
+    if bare == 0 { Ok(()) } else { Err(malformed("A line does not end in CRLF.")) }
 }
 
 fn refuse(error: httparse::Error) -> Rejection {

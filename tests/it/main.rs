@@ -24,6 +24,7 @@ mod differential;
 mod doubles;
 mod drain;
 mod engines;
+mod exchanges;
 mod fields;
 mod forwarding;
 mod h2;
