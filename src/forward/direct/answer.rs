@@ -148,6 +148,11 @@ impl FieldList for Fields<'_, '_> {
         self.append(name, value);
     }
 
+    fn set_text(&mut self, name: &HeaderName, value: &str) {
+        self.remove(name);
+        put(&mut self.added, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+
     fn append(&mut self, name: &HeaderName, value: &HeaderValue) {
         put(&mut self.added, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
