@@ -208,7 +208,9 @@ async fn serve_stream(worker: &Worker, facts: &Arc<ConnectionFacts>, opened: Acc
         None => forward(worker, &mut exchange, head, client).await,
     }
     finish::finish(&exchange, &worker.access_log);
-    exchange.progress().reason
+    let reason = exchange.progress().reason;
+    Exchange::recycle(exchange);
+    reason
 }
 
 async fn forward(worker: &Worker, exchange: &mut Arc<Exchange>, head: Parts, mut client: ClientStream) {
