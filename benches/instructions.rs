@@ -1,9 +1,10 @@
-//! Work of the engines for `instructions.sh`, which counts its instructions.
+//! Work of the engines and of telemetry for `instructions.sh`, which counts its instructions.
 //!
 //! `instructions find SIZE ROUNDS` builds a table of SIZE routes and looks up every sample request ROUNDS times;
 //! `tenants` does so with one path whose routes a header tells apart; `normal` and `dirty` normalise sample paths;
 //! `build SIZE` prints how long conflicts and table take; `get` and `post` read a request head, decide about it and write
-//! the head that is forwarded. Without arguments, every kind runs once, as a smoke test.
+//! the head that is forwarded. `log` and `metrics` write finished requests down, `finish` does both, `records` neither.
+//! Without arguments, every kind runs once, as a smoke test.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, clippy::panic, reason = "a program for the terminal")]
 
@@ -11,12 +12,18 @@
 mod request;
 
 use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use http::{HeaderName, Method};
 use sluice::base::clock;
 use sluice::base::host_pattern::HostPattern;
+use sluice::config::checked;
 use sluice::route::{Example, FieldMatch, Lookup, PathPattern, RouteMatch, Table, ValueMatch, conflicts, normalise};
+use sluice::telemetry::access_log::Escaped;
+use sluice::telemetry::metrics::UpstreamConnection;
+use sluice::telemetry::{AccessLog, Metrics, Record};
 
 /// Requests, or paths, in one round; the script divides by it.
 const SAMPLES: usize = 64;
@@ -45,6 +52,7 @@ fn main() -> ExitCode {
             build(1_000);
             request::serve(request::GET, 1);
             request::serve(request::POST, 1);
+            finish(1, true, true);
         }
         (["find", ..], Some(Ok(size)), Some(Ok(rounds))) => find(size, rounds),
         (["tenants", ..], Some(Ok(size)), Some(Ok(rounds))) => tenants(size, rounds),
@@ -53,8 +61,14 @@ fn main() -> ExitCode {
         (["get", ..], Some(Ok(rounds)), None) => request::serve(request::GET, rounds),
         (["post", ..], Some(Ok(rounds)), None) => request::serve(request::POST, rounds),
         (["build", ..], Some(Ok(size)), None) => build(size),
+        (["records", ..], Some(Ok(rounds)), None) => finish(rounds, false, false),
+        (["log", ..], Some(Ok(rounds)), None) => finish(rounds, true, false),
+        (["metrics", ..], Some(Ok(rounds)), None) => finish(rounds, false, true),
+        (["finish", ..], Some(Ok(rounds)), None) => finish(rounds, true, true),
         _ => {
-            eprintln!("usage: instructions [find|tenants SIZE ROUNDS | normal|dirty|get|post ROUNDS | build SIZE]");
+            eprintln!(
+                "usage: instructions [find|tenants SIZE ROUNDS | normal|dirty|get|post|records|log|metrics|finish ROUNDS | build SIZE]"
+            );
             return ExitCode::from(2);
         }
     }
@@ -120,6 +134,58 @@ fn build(size: usize) {
         built - checked,
         table.worst_case()
     );
+}
+
+/// What a forwarded request leaves behind: begun, its upstream connection counted, ended; as log line, metrics or both.
+fn finish(rounds: usize, log: bool, count: bool) {
+    let metrics = Metrics::new();
+    let target = checked::AccessLogTarget::File("/dev/null".into());
+    let config = checked::AccessLog { target, buffer: SAMPLES * (rounds + 1) };
+    let access_log = AccessLog::start(&config, 1, &metrics).unwrap_or_else(|error| panic!("{error}"));
+    let (route, upstream) = (metrics.route("orders-read"), metrics.upstream("orders"));
+    let names = ["orders-read", "orders", "0a1b2c3d4e5f"].map(Escaped::new);
+    for at in 0..rounds * SAMPLES {
+        let record = black_box(finished(at, &names));
+        if count {
+            let in_flight = black_box(metrics.request_started());
+            upstream.connection(black_box(UpstreamConnection::Reused));
+            route.observe(&record);
+            drop(in_flight);
+        }
+        if log {
+            access_log.write(&record);
+        }
+    }
+}
+
+fn finished(at: usize, [route, upstream, snapshot]: &[Escaped; 3]) -> Record<'_> {
+    let micros = (at % SAMPLES) as u64;
+    Record {
+        time: Duration::from_micros(1_763_775_907_000_000 + 25 * at as u64),
+        request_id: b"4bf92f3577b34da6a3ce929d0e0e4736",
+        trace_id: None,
+        client: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
+        listener: "public",
+        protocol: "HTTP/1.1",
+        tls: None,
+        method: b"GET",
+        host: b"api.example.com",
+        path: b"/api/v1/orders/8842",
+        route: Some(route),
+        status: 200,
+        reason: None,
+        upstream: Some(upstream),
+        endpoint: Some(SocketAddr::from(([10, 0, 12, 8], 8080))),
+        attempts: 1,
+        upstream_reused: true,
+        request_bytes: 0,
+        response_bytes: 1_024,
+        connect: None,
+        first_byte: Some(Duration::from_nanos(612_345 + 10_000 * micros)),
+        total: Duration::from_nanos(698_765 + 10_000 * micros),
+        snapshot,
+        user_agent: Some(b"Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    }
 }
 
 /// Several hosts of every kind, services below them, collections and items, reading and writing.

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Instructions per look-up and per normalised path, counted by callgrind; needs valgrind.
-# What it costs to set up is taken off by subtracting a run without look-ups.
+# Instructions per look-up, per normalised path and per finished request, counted by callgrind; needs valgrind.
+# What it costs to set up is taken off by subtracting a run without any.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -12,18 +12,21 @@ SAMPLES=64
 bench=$(cargo bench --profile "$PROFILE" --bench instructions --no-run 2>&1 | sed -n 's/.*(\(.*\/instructions-[^)]*\)).*/\1/p')
 [ -x "$bench" ] || { echo "the bench was not built; try: cargo bench --bench instructions --no-run" >&2; exit 1; }
 
-# Prints the instructions that one run executes.
+# Prints the instructions that one run executes. Fair: or else the thread that writes the access log would never come.
 count() {
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$bench" "$@" 2>&1 | sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
+    valgrind --tool=callgrind --fair-sched=try --callgrind-out-file=/dev/null "$bench" "$@" 2>&1 | sed -n 's/.*Collected : \([0-9]*\).*/\1/p'
 }
 
 # report NAME ARGUMENTS...: the rounds are added as the last argument.
 report() {
     name=$1
     shift
-    idle=$(count "$@" 0)
-    busy=$(count "$@" $ROUNDS)
-    printf '%-28s %8d instructions\n' "$name" $(((busy - idle) / (ROUNDS * SAMPLES)))
+    difference "$name" "$(count "$@" 0)" "$(count "$@" $ROUNDS)"
+}
+
+# difference NAME IDLE BUSY
+difference() {
+    printf '%-28s %8d instructions\n' "$1" $((($3 - $2) / (ROUNDS * SAMPLES)))
 }
 
 report "find, 10 routes" find 10
@@ -33,4 +36,21 @@ report "find, 10 tenants" tenants 10
 report "find, 10000 tenants" tenants 10000
 report "normalise, already normal" normal
 report "normalise, dirty" dirty
+records=$(count records $ROUNDS)
+difference "log line of a request" "$records" "$(count log $ROUNDS)"
+difference "metrics of a request" "$records" "$(count metrics $ROUNDS)"
+difference "log line and metrics" "$records" "$(count finish $ROUNDS)"
+report "head of a GET, decided" get
+report "head of a small POST, decided" post
 "$bench" build 50000
+
+# Prints the allocations of one run.
+allocations() {
+    valgrind --tool=dhat --dhat-out-file=/dev/null "$bench" "$@" 2>&1 | sed -n 's/.*Total: .* in \([0-9,]*\) blocks.*/\1/p' | tr -d ,
+}
+
+for kind in get post; do
+    made=$(($(allocations $kind $ROUNDS) - $(allocations $kind 0)))
+    printf '%-28s %8d allocations in %d requests\n' "head of a $kind, decided" $made $((ROUNDS * SAMPLES))
+    [ $made -eq 0 ] || exit 1
+done

@@ -71,7 +71,7 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
     // An error means that one is installed already.
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let runtime = Handle::current();
-    let metrics = Metrics::new();
+    let metrics = Metrics::for_threads(bootstrap.threads);
     let mut sockets = Sockets::open(&bootstrap, &metrics)?;
     let admin_socket = bootstrap.admin.map(|address| control_socket("admin.address", address)).transpose()?;
     let sandbox = start_sandbox(&bootstrap)?;

@@ -51,12 +51,14 @@ impl Deadline {
         self.set_before(from_now, None);
     }
 
-    /// As [`Deadline::set`], but at this moment at the latest.
-    pub fn set_before(&self, from_now: Duration, latest: Option<Instant>) {
+    /// As [`Deadline::set`], but at this moment at the latest; whether that is what it will be.
+    pub fn set_before(&self, from_now: Duration, latest: Option<Instant>) -> bool {
         let pause = u64::try_from(from_now.as_millis()).unwrap_or(NEVER / 2);
         // The table's time may be as old as one grain.
         let at = self.now.load(Ordering::Relaxed) + pause + GRAIN.as_millis() as u64;
-        self.at.store(latest.map_or(at, |latest| at.min(millis_since_start(latest))), Ordering::Relaxed);
+        let latest = latest.map(millis_since_start).filter(|latest| *latest < at);
+        self.at.store(latest.unwrap_or(at), Ordering::Relaxed);
+        latest.is_some()
     }
 
     pub fn clear(&self) {

@@ -42,8 +42,10 @@ macro_rules! known {
 
 known! {
     Accept = "accept",
+    Authorization = "authorization",
     Connection = "connection",
     ContentLength = "content-length",
+    Cookie = "cookie",
     Expect = "expect",
     Forwarded = "forwarded",
     ForwardedFor = "x-forwarded-for",
@@ -76,6 +78,7 @@ impl Known {
             3 if is(name, b"via") => Self::Via,
             4 if is(name, b"host") => Self::Host,
             6 if is(name, b"accept") => Self::Accept,
+            6 if is(name, b"cookie") => Self::Cookie,
             6 if is(name, b"expect") => Self::Expect,
             7 if is(name, b"upgrade") => Self::Upgrade,
             9 if is(name, b"x-real-ip") => Self::RealIp,
@@ -85,6 +88,7 @@ impl Known {
             10 if is(name, b"keep-alive") => Self::KeepAlive,
             11 if is(name, b"traceparent") => Self::Traceparent,
             12 if is(name, b"x-request-id") => Self::RequestId,
+            13 if is(name, b"authorization") => Self::Authorization,
             14 if is(name, b"content-length") => Self::ContentLength,
             14 if is(name, b"http2-settings") => Self::Http2Settings,
             15 if is(name, b"x-forwarded-for") => Self::ForwardedFor,

@@ -75,51 +75,56 @@ pub fn normal(host: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Owned(format!("[{address}]")));
     }
     let name = host.strip_suffix('.').unwrap_or(host);
-    if !is_name(name) {
+    let found = classes(name);
+    if !is_name_of(name, found) {
         return None;
     }
-    let upper = name.bytes().any(|byte| byte.is_ascii_uppercase());
-    Some(if upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
+    Some(if found & UPPER != 0 { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
 
 /// Whether this is a registered name: up to 253 bytes of labels of 1 to 63 letters, digits, `-` and `_`, without a dot at
 /// either end.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
-    let mut label = 0_usize;
-    let mut longest = 0;
-    for byte in name.bytes() {
-        match CLASSES[usize::from(byte)] {
-            Class::Label => label += 1,
-            Class::Dot if label > 0 => {
-                longest = longest.max(label);
-                label = 0;
-            }
-            Class::Dot | Class::Other => return false,
-        }
-    }
-    label > 0 && longest.max(label) <= 63 && name.len() <= 253
+    is_name_of(name, classes(name))
 }
 
-#[derive(Clone, Copy)]
-enum Class {
-    Label,
-    Dot,
-    Other,
+fn is_name_of(name: &str, classes: u8) -> bool {
+    let unlike = classes & (OTHER | DOTS) != 0 || name.is_empty() || name.starts_with('.') || name.ends_with('.');
+    // Only a long name can have a long label.
+    !unlike && (name.len() <= 63 || name.len() <= 253 && name.split('.').all(|label| label.len() <= 63))
 }
 
-static CLASSES: [Class; 256] = {
-    let mut classes = [Class::Other; 256];
+const UPPER: u8 = 1;
+const DOT: u8 = 2;
+/// Two dots in a row.
+const DOTS: u8 = 4;
+/// What no name is made of.
+const OTHER: u8 = 8;
+
+/// The classes of all bytes, and of pairs of them, in one: without an early end, which would cost more than it saves.
+fn classes(name: &str) -> u8 {
+    let (found, _) = name.bytes().fold((0, 0), |(found, before), byte| {
+        let class = CLASSES[usize::from(byte)];
+        (found | class | (class & before & DOT) << 1, class)
+    });
+    found
+}
+
+static CLASSES: [u8; 256] = {
+    let mut classes = [OTHER; 256];
     let mut byte = 0;
     while byte < 128 {
         #[expect(clippy::cast_possible_truncation, reason = "less than 128")]
         let character = byte as u8;
-        if character.is_ascii_alphanumeric() || matches!(character, b'-' | b'_') {
-            classes[byte] = Class::Label;
-        }
+        classes[byte] = match character {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' => 0,
+            b'A'..=b'Z' => UPPER,
+            b'.' => DOT,
+            _ => OTHER,
+        };
         byte += 1;
     }
-    classes[b'.' as usize] = Class::Dot;
     classes
 };
 

@@ -1,5 +1,8 @@
 //! Heads as we write them: nothing of the client's bytes is copied that was not parsed.
 
+use std::cell::RefCell;
+use std::time::UNIX_EPOCH;
+
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use crate::base::field::Known;
@@ -83,7 +86,9 @@ pub fn write_answer(
     }
     write_date(out);
     if let Some(length) = length {
-        put(out, &[b"content-length: ", length.to_string().as_bytes(), b"\r\n"]);
+        out.extend_from_slice(b"content-length: ");
+        put_number(out, length as u64);
+        out.extend_from_slice(b"\r\n");
     }
     if close {
         out.extend_from_slice(b"connection: close\r\n");
@@ -91,10 +96,21 @@ pub fn write_answer(
     out.extend_from_slice(b"\r\n");
 }
 
+thread_local! {
+    /// The field as it was written last, and the second of it.
+    static DATE: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
+}
+
 /// Writes the `Date` field for now (RFC 9110 §6.6.1).
 pub fn write_date(out: &mut Vec<u8>) {
-    let now = std::time::UNIX_EPOCH + crate::base::clock::since_epoch();
-    put(out, &[b"date: ", httpdate::fmt_http_date(now).as_bytes(), b"\r\n"]);
+    let now = crate::base::clock::since_epoch();
+    DATE.with_borrow_mut(|(second, field)| {
+        if *second != now.as_secs() || field.is_empty() {
+            *second = now.as_secs();
+            *field = format!("date: {}\r\n", httpdate::fmt_http_date(UNIX_EPOCH + now));
+        }
+        out.extend_from_slice(field.as_bytes());
+    });
 }
 
 fn put_number(out: &mut Vec<u8>, mut number: u64) {

@@ -217,6 +217,25 @@ impl Ending {
         }
     }
 
+    /// As [`BodyGuard::transcribe`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Ending::feed`]; what came before the fault has been written.
+    pub fn transcribe(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(usize, bool), Reason> {
+        match &mut self.guard {
+            Some(guard) => match guard.transcribe(bytes, out) {
+                Ok(fed) => Ok((fed.taken, fed.done)),
+                Err(_) => Err(Reason::UpstreamProtocol),
+            },
+            None => {
+                out.extend_from_slice(bytes);
+                self.until_close += bytes.len() as u64;
+                Ok((bytes.len(), false))
+            }
+        }
+    }
+
     /// As [`BodyGuard::length_left`].
     #[must_use]
     pub fn length_left(&self) -> Option<u64> {
@@ -234,6 +253,18 @@ impl Ending {
     #[must_use]
     pub fn body_bytes(&self) -> u64 {
         self.guard.as_ref().map_or(self.until_close, BodyGuard::body_bytes)
+    }
+
+    /// It comes in chunks and has not ended.
+    #[must_use]
+    pub fn is_chunked(&self) -> bool {
+        self.guard.as_ref().is_some_and(BodyGuard::is_chunked)
+    }
+
+    /// Nothing more belongs to the body.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.guard.as_ref().is_some_and(BodyGuard::is_done)
     }
 
     #[must_use]

@@ -13,12 +13,12 @@ use tokio::net::{TcpListener, TcpStream};
 use super::buffers;
 use super::client_io::{ClientIo, ConnectionFacts, TlsFacts};
 use super::http1;
+use super::http2;
 use super::proxy_protocol::{self, LONGEST, Parsed};
 use super::tls::{TlsStore, TlsStream};
 use super::worker::{AcceptGuard, ConnectionGuard, Worker};
 use crate::base::reason::Reason;
 use crate::base::{clock, tasks};
-use crate::forward::pingora::http2;
 use crate::telemetry::metrics::{Handshake, ListenerMetrics};
 
 /// After an error of `accept` that is not about one connection (no descriptors left).

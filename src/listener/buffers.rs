@@ -14,7 +14,7 @@ pub const SIZE: usize = 16 * 1024;
 const HEAD: usize = 2 * 1024;
 
 /// Pieces of long bodies: fewer calls and wake-ups for each byte.
-const LONG: usize = 64 * 1024;
+pub const LONG: usize = 64 * 1024;
 
 /// Kept of each size for each thread; beyond that they are freed.
 const KEPT: usize = 64;

@@ -4,6 +4,7 @@ mod chunked;
 
 use crate::base::reason::Reason;
 use chunked::Chunked;
+pub use chunked::is_forbidden as is_forbidden_trailer;
 
 /// How the body of a request is delimited, as the checked head says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

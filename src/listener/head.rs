@@ -17,6 +17,7 @@ use crate::base::rejection::Rejection;
 use crate::config::checked::Limits;
 
 pub use super::framing::Framing;
+pub(super) use authority::is_valid as is_authority;
 pub use fields::{IMITATION, imitates_protected, is_hop_by_hop};
 pub use target::Target;
 
@@ -126,12 +127,19 @@ pub fn parse<'b, 'h>(
     let Some(line) = request_line::read(window, limits.target)? else {
         return if cut_off { Err(Reason::UriTooLong.into()) } else { Ok(Status::Partial) };
     };
-    let target = target::read(line.method, line.target)?;
-
     let Room { fields: slots, known } = room;
     let slots = slots.get_mut(..limits.fields.min(MOST_FIELDS)).unwrap_or_default();
     let mut request = httparse::Request::new(&mut []);
-    let consumed = match request.parse_with_uninit_headers(window, slots) {
+    let parsed = request.parse_with_uninit_headers(window, slots);
+    // `httparse` has made text of the same bytes, unless it found fault with them.
+    let (method, target) = match (request.method, request.path) {
+        (Some(method), Some(target)) => (method, target),
+        _ => (text(line.method)?, text(line.target)?),
+    };
+    debug_assert_eq!((method.as_bytes(), target.as_bytes()), (line.method, line.target));
+    // What is wrong with the target is said first, however much of the head is there.
+    let target = target::read(method, target)?;
+    let consumed = match parsed {
         Ok(httparse::Status::Complete(consumed)) => consumed,
         Ok(httparse::Status::Partial) if cut_off => return Err(Reason::HeadersTooLarge.into()),
         Ok(httparse::Status::Partial) => return Ok(Status::Partial),
@@ -145,7 +153,7 @@ pub fn parse<'b, 'h>(
     let host = fields::host(&noted, &target, line.version)?;
     let framing = fields::framing(&noted, line.version)?;
     let head = Head {
-        method: line.method,
+        method,
         target,
         version: line.version,
         fields,
@@ -159,6 +167,11 @@ pub fn parse<'b, 'h>(
         nominates: noted.nominates_others,
     };
     Ok(Status::Complete(head, start + consumed))
+}
+
+/// Of bytes that are ASCII.
+fn text(bytes: &[u8]) -> Result<&str, Rejection> {
+    std::str::from_utf8(bytes).map_err(|_| Reason::RequestMalformed.into())
 }
 
 fn malformed(detail: &'static str) -> Rejection {
@@ -177,10 +190,10 @@ fn skip_empty_line(buffer: &[u8]) -> Result<Option<usize>, Rejection> {
 
 /// `httparse` takes a bare LF for a line end; RFC 9112 §2.2 allows that, and every smuggler uses it.
 fn check_line_ends(head: &[u8]) -> Result<(), Rejection> {
-    // Without an early end, so that the compiler can compare many bytes at once.
-    let bare =
-        head.array_windows().fold(false, |bare, [first, second]| bare | ((*first == b'\r') != (*second == b'\n')));
-    if bare { Err(malformed("A line does not end in CRLF.")) } else { Ok(()) }
+    // Without an early end and on bytes, so that the compiler can compare many at once.
+    let pairs = head.iter().zip(head.iter().skip(1));
+    let bare = pairs.fold(0, |bare, (first, second)| bare | (u8::from(*first == b'\r') ^ u8::from(*second == b'\n')));
+    if bare == 0 { Ok(()) } else { Err(malformed("A line does not end in CRLF.")) }
 }
 
 fn refuse(error: httparse::Error) -> Rejection {

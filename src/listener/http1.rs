@@ -11,12 +11,12 @@ use tokio::io::AsyncWriteExt;
 use super::accept::linger;
 use super::buffers;
 use super::client_io::{ClientIo, ConnectionFacts};
+use super::http2;
 use super::request::{Carried, Read, Refused, Request};
 use super::worker::Worker;
 use crate::base::deadline::{Deadline, Rest};
 use crate::base::reason::Reason;
 use crate::forward::head::write_answer;
-use crate::forward::pingora::http2;
 use crate::forward::{Returned, is_direct};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::verdict::Answer;
@@ -176,18 +176,20 @@ async fn read_more(io: &mut ClientIo, buffer: &mut Vec<u8>, deadline: &Deadline)
 /// One request from its first bytes to its line in the log; the connection when it goes on.
 async fn serve_request(mut connection: Connection, last: bool) -> Option<Connection> {
     let mut buffer = std::mem::take(&mut connection.pending);
-    let Connection { worker, facts, deadline, io, .. } = &mut connection;
+    // Outlives the connection, which ends while the request is still to be written down.
+    let worker = Arc::clone(&connection.worker);
+    let Connection { facts, deadline, io, .. } = &mut connection;
     let _in_flight = worker.metrics.request_started();
     deadline.set(worker.settings.deadlines.head);
     let read = loop {
-        match Request::read(&mut buffer, worker, facts, last, deadline) {
+        match Request::read(&mut buffer, &worker, facts, last, deadline) {
             Read::Partial => match read_more(io, &mut buffer, deadline).await {
                 Ok(true) => {}
                 Ok(false) => {
                     buffers::give(buffer);
                     return None;
                 }
-                Err(reason) => break Read::Refused(Refused::unread(worker, facts, reason, deadline)),
+                Err(reason) => break Read::Refused(Refused::unread(&worker, facts, reason, deadline)),
             },
             done => break done,
         }
@@ -207,7 +209,6 @@ async fn serve_request(mut connection: Connection, last: bool) -> Option<Connect
         }
         Read::Request(request) => {
             let Request { mut exchange, verdict, carried } = request;
-            let worker = Arc::clone(worker);
             let goes_on = match verdict {
                 Some(answer) => serve_answer(connection, &exchange, &answer, carried).await,
                 None => serve_forwarded(connection, &mut exchange, carried).await,

@@ -8,6 +8,7 @@ pub mod development;
 pub mod framing;
 pub mod head;
 pub mod http1;
+pub mod http2;
 pub mod proxy_protocol;
 pub mod request;
 mod syntax;

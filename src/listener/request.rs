@@ -18,7 +18,7 @@ use crate::forward::head::{Connection, write_request};
 use crate::forward::is_direct;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::rescue;
-use crate::pipeline::verdict::{Answer, Verdict};
+use crate::pipeline::verdict::{Answer, Forward};
 use crate::pipeline::view::{BodyLength, RequestView};
 use crate::pipeline::{self, Decision};
 
@@ -119,13 +119,10 @@ impl Request {
         };
         let view = Http1View { head: &head, method };
         let decision = pipeline::decide(worker.snapshots.load(), connection, &view, &worker.settings);
-        let max_body = match &decision.verdict {
-            Verdict::Forward(plan) => plan.max_body,
-            Verdict::Answer(_) => None,
-        };
+        let max_body = decision.plan().and_then(|plan| plan.max_body);
         let mut guard = BodyGuard::new(head.framing, max_body);
         let came_with = &buffer[length..];
-        let direct = matches!(&decision.verdict, Verdict::Forward(plan) if is_direct(plan));
+        let direct = decision.plan().is_some_and(is_direct);
         let (anew, mut body) = (direct && guard.is_chunked(), Vec::new());
         let fed = if anew { guard.transcribe(came_with, &mut body) } else { guard.feed(came_with) };
         let taken = match fed {
@@ -135,9 +132,9 @@ impl Request {
             }
         };
         let keep_alive = head.keep_alive && !last && !worker.drain.is_leaving();
-        let upgrade = is_websocket(&head, &decision.verdict);
+        let upgrade = is_websocket(&head, decision.plan());
         let mut forwarded = Vec::new();
-        if let Verdict::Forward(plan) = &decision.verdict {
+        if let Some(plan) = decision.plan() {
             forwarded = buffers::take_head();
             let kind = match keep_alive {
                 _ if upgrade => Connection::Upgrade,
@@ -162,12 +159,9 @@ impl Request {
 }
 
 /// WebSocket is the one protocol that is upgraded to (RFC 6455 §4.1); other offers are ignored, as RFC 9110 §7.8 lets us.
-fn is_websocket(head: &Head<'_, '_>, verdict: &Verdict) -> bool {
+fn is_websocket(head: &Head<'_, '_>, plan: Option<&Forward>) -> bool {
     let asked = head.upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case("websocket"));
-    let possible = match verdict {
-        Verdict::Forward(plan) => plan.upstream.cluster.protocol() != UpstreamProtocol::Http2,
-        Verdict::Answer(_) => false,
-    };
+    let possible = plan.is_some_and(|plan| plan.upstream.cluster.protocol() != UpstreamProtocol::Http2);
     asked && possible && head.framing == Framing::None && head.method == "GET"
 }
 

@@ -8,10 +8,10 @@ use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue};
 
 use super::admit::Admitted;
+use super::exchange::Undecided;
 use super::rescue::REQUEST_ID;
 use super::respond::via;
-use super::shelf::Memory;
-use super::verdict::{Answer, Forward, Verdict};
+use super::verdict::{Answer, Forward};
 use super::view::RequestView;
 use crate::base::field::{Known, KnownSet};
 use crate::base::reason::Reason;
@@ -21,6 +21,7 @@ use crate::route::Params;
 use crate::snapshot::{CompiledAction, CompiledUpstream, Target};
 use crate::transform::headers;
 use crate::transform::lines::FieldLines;
+use crate::transform::request_id::RequestId;
 use crate::transform::rewrite::CompiledRewrite;
 
 /// What the gateway says itself and no client says for it.
@@ -39,55 +40,43 @@ impl Admitted<'_> {
         request: &V,
         path: &str,
         params: &Params,
-        memory: &mut Memory,
-    ) -> Result<Verdict, Rejection> {
+        undecided: Undecided<'_>,
+    ) -> Result<Option<Answer>, Rejection> {
+        let Undecided { facts, plan, spare, .. } = undecided;
+        let request_id = &facts.request_id;
         let param = |position| params.get(path, position).unwrap_or_default();
-        Ok(match (&action.target, &action.written.target) {
+        Ok(Some(match (&action.target, &action.written.target) {
             (Target::Forward { upstream, rewrite }, RouteTarget::Forward { host, .. }) => {
-                let mut target = take(&mut memory.target);
+                let mut target = take(&mut spare.target);
                 write_target(&mut target, rewrite.as_ref(), path, request.query(), param);
-                let added = FieldLines::reusing(take(&mut memory.added));
-                Verdict::Forward(self.forward(action, upstream, host, target, added, request))
+                let to = Destination { upstream, host, target };
+                *plan =
+                    Some(self.forward(action, to, FieldLines::reusing(take(&mut spare.added)), request_id, request));
+                return Ok(None);
             }
             (Target::Redirect { location: template }, RouteTarget::Redirect { status, .. }) => {
                 let mut location = String::new();
                 template.render(param, request.query(), &mut location);
                 let location = HeaderValue::try_from(location).map_err(|_| Rejection::new(Reason::Internal))?;
-                self.answer(action, *status, vec![(LOCATION, location)], Bytes::new())
+                answer(action, *status, vec![(LOCATION, location)], Bytes::new(), request_id)
             }
-            (_, RouteTarget::Respond { status, content_type, body }) => self.answer(
+            (_, RouteTarget::Respond { status, content_type, body }) => answer(
                 action,
                 *status,
                 vec![(CONTENT_TYPE, content_type.clone())],
                 Bytes::from_owner(Arc::clone(body)),
+                request_id,
             ),
             _ => return Err(Reason::Internal.into()),
-        })
-    }
-
-    fn answer(
-        &self,
-        action: &CompiledAction,
-        status: http::StatusCode,
-        fields: Vec<(HeaderName, HeaderValue)>,
-        body: Bytes,
-    ) -> Verdict {
-        let mut edited: http::HeaderMap = fields.into_iter().collect();
-        if let Ok(id) = HeaderValue::from_str(self.request_id.as_str()) {
-            edited.insert(REQUEST_ID, id);
-        }
-        headers::apply(&action.written.response_headers, &mut edited);
-        let fields = edited.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
-        Verdict::Answer(Answer { status, fields, body, reason: None })
+        }))
     }
 
     fn forward<V: RequestView>(
         &self,
         action: &CompiledAction,
-        upstream: &Arc<CompiledUpstream>,
-        host: &HostRewrite,
-        target: String,
+        Destination { upstream, host, target }: Destination<'_>,
         mut added: FieldLines,
+        request_id: &RequestId,
         request: &V,
     ) -> Forward {
         let edits = &action.request_edits;
@@ -119,7 +108,7 @@ impl Admitted<'_> {
             }
         }
         if ours(Known::RequestId) {
-            added.push("x-request-id", self.request_id.as_bytes());
+            added.push("x-request-id", request_id.as_bytes());
         }
         if ours(Known::Via) {
             added.push("via", via(request.version()).as_bytes());
@@ -142,6 +131,29 @@ impl Admitted<'_> {
             engine: action.written.engine,
         }
     }
+}
+
+/// Where a request goes.
+struct Destination<'a> {
+    upstream: &'a Arc<CompiledUpstream>,
+    host: &'a HostRewrite,
+    target: String,
+}
+
+fn answer(
+    action: &CompiledAction,
+    status: http::StatusCode,
+    fields: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+    request_id: &RequestId,
+) -> Answer {
+    let mut edited: http::HeaderMap = fields.into_iter().collect();
+    if let Ok(id) = HeaderValue::from_str(request_id.as_str()) {
+        edited.insert(REQUEST_ID, id);
+    }
+    headers::apply(&action.written.response_headers, &mut edited);
+    let fields = edited.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+    Answer { status, fields, body, reason: None }
 }
 
 fn write_target<'p>(

@@ -1,14 +1,14 @@
 //! One request from admission to its line in the log.
 
-use std::net::{IpAddr, SocketAddr};
-use std::ops::{Deref, DerefMut};
-use std::sync::atomic::AtomicBool;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::Version;
 
-use super::shelf::{self, Memory};
+use super::shelf;
 use super::verdict::Forward;
 use crate::base::clock;
 use crate::base::deadline::Deadline;
@@ -37,11 +37,89 @@ pub struct Facts {
     /// In normal form; as sent when it has none.
     pub path: String,
     pub version: Version,
-    /// UTF-8.
-    pub user_agent: Option<Vec<u8>>,
+    /// UTF-8; its memory stays when there is none.
+    user_agent: Vec<u8>,
+    has_user_agent: bool,
     /// The client asked for plain text rather than a problem document.
     pub plain: bool,
 }
+
+/// What there is to say of a request; anything may be borrowed, as it is copied.
+#[derive(Debug)]
+pub(super) struct Told<'a> {
+    pub request_id: RequestId,
+    pub trace_id: Option<TraceId>,
+    pub client: IpAddr,
+    pub method: &'a str,
+    pub host: &'a str,
+    pub path: &'a str,
+    pub version: Version,
+    pub user_agent: Option<&'a [u8]>,
+    pub plain: bool,
+}
+
+impl Facts {
+    fn new() -> Self {
+        Self {
+            started: clock::now(),
+            started_at: Duration::ZERO,
+            request_id: RequestId::default(),
+            trace_id: None,
+            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+            method: String::new(),
+            host: String::new(),
+            path: String::new(),
+            version: Version::HTTP_11,
+            user_agent: Vec::new(),
+            has_user_agent: false,
+            plain: false,
+        }
+    }
+
+    /// Makes these the facts of a request that begins now, every one of them, in the memory of those before.
+    pub(super) fn tell(&mut self, told: &Told<'_>) {
+        let Self {
+            started,
+            started_at,
+            request_id,
+            trace_id,
+            client,
+            method,
+            host,
+            path,
+            version,
+            user_agent,
+            has_user_agent,
+            plain,
+        } = self;
+        (*started, *started_at) = (clock::now(), clock::since_epoch());
+        request_id.clone_from(&told.request_id);
+        *trace_id = told.trace_id;
+        *client = told.client;
+        for (text, told) in [(method, told.method), (host, told.host), (path, told.path)] {
+            text.clear();
+            text.push_str(told);
+        }
+        *version = told.version;
+        user_agent.clear();
+        user_agent.extend_from_slice(told.user_agent.unwrap_or_default());
+        *has_user_agent = told.user_agent.is_some();
+        *plain = told.plain;
+    }
+
+    /// As sent, when it was sent and is UTF-8.
+    #[must_use]
+    pub fn user_agent(&self) -> Option<&[u8]> {
+        self.has_user_agent.then_some(&*self.user_agent)
+    }
+
+    fn capacity(&self) -> usize {
+        self.method.capacity() + self.host.capacity() + self.path.capacity() + self.user_agent.capacity()
+    }
+}
+
+/// Bytes of text whose memory is kept for the next request; what grew larger is freed.
+const LONGEST: usize = 4 * 1024;
 
 /// After a complete answer, how long its last bytes may take to leave although the client is still sending.
 const LAST_FLUSH: Duration = Duration::from_millis(100);
@@ -108,69 +186,107 @@ impl Default for Progress {
 
 /// Shared by whoever carries the request and whoever forwards it.
 ///
-/// Its place in memory serves one request after the other; on the shelf it holds none.
-pub struct Exchange(Option<Ongoing>);
-
-/// The request that an [`Exchange`] is about.
-pub struct Ongoing {
-    pub snapshot: Arc<Snapshot>,
-    pub connection: Arc<ConnectionFacts>,
+/// Its memory serves one request after the other; on the [shelf](super::shelf) it is about none.
+pub struct Exchange {
+    held: Option<Held>,
     pub facts: Facts,
     /// Index into the routes of the snapshot.
     pub route: Option<usize>,
     pub plan: Option<Forward>,
-    pub deadline: Arc<Deadline>,
     /// How long the client may pause while it sends a body.
     pub body_pause: Duration,
     /// Pieces of the answer are to leave as they come, although its length is known.
     pub prompt: AtomicBool,
-    pub(super) progress: Mutex<Progress>,
-    /// What facts and plan had no use for.
-    pub(super) memory: Memory,
+    /// The deadline stands for the whole request, not for its stage.
+    by_total: AtomicBool,
+    progress: Mutex<Progress>,
+    spare: Spare,
+}
+
+/// What a request keeps alive until its end.
+pub struct Held {
+    pub snapshot: Arc<Snapshot>,
+    pub connection: Arc<ConnectionFacts>,
+    pub deadline: Arc<Deadline>,
+}
+
+/// The parts that a decision fills.
+pub(super) struct Undecided<'e> {
+    pub facts: &'e mut Facts,
+    pub route: &'e mut Option<usize>,
+    pub plan: &'e mut Option<Forward>,
+    pub spare: &'e mut Spare,
+}
+
+/// Memory for a plan.
+#[derive(Default)]
+pub(super) struct Spare {
+    pub target: String,
+    pub added: Vec<u8>,
 }
 
 impl Deref for Exchange {
-    type Target = Ongoing;
+    type Target = Held;
 
-    fn deref(&self) -> &Ongoing {
-        #[expect(clippy::expect_used, reason = "only `recycle` takes it out, and then nobody else holds the exchange")]
-        self.0.as_ref().expect("a request")
-    }
-}
-
-impl DerefMut for Exchange {
-    fn deref_mut(&mut self) -> &mut Ongoing {
-        #[expect(clippy::expect_used, reason = "only `recycle` takes it out, and then nobody else holds the exchange")]
-        self.0.as_mut().expect("a request")
+    fn deref(&self) -> &Held {
+        #[expect(
+            clippy::expect_used,
+            reason = "whoever decides sets it, and `recycle` takes it when nobody else is there"
+        )]
+        self.held.as_ref().expect("an exchange is about a request")
     }
 }
 
 impl Exchange {
-    pub(super) fn begin(ongoing: Ongoing) -> Arc<Self> {
-        let mut exchange = shelf::take_exchange().unwrap_or_else(|| Arc::new(Self(None)));
-        match Arc::get_mut(&mut exchange) {
-            Some(place) => place.0 = Some(ongoing),
-            None => exchange = Arc::new(Self(Some(ongoing))),
+    pub(super) fn new() -> Self {
+        Self {
+            held: None,
+            facts: Facts::new(),
+            route: None,
+            plan: None,
+            body_pause: Duration::ZERO,
+            prompt: AtomicBool::new(false),
+            by_total: AtomicBool::new(false),
+            progress: Mutex::default(),
+            spare: Spare::default(),
         }
-        exchange
     }
 
-    /// Ends a request that has been finished: it holds nothing any more, and its memory serves another request of this
-    /// thread. When somebody else still holds the exchange, it ends with the last who does.
+    pub(super) fn undecided(&mut self) -> Undecided<'_> {
+        let Self { facts, route, plan, spare, .. } = self;
+        Undecided { facts, route, plan, spare }
+    }
+
+    /// The request is decided about and begins.
+    pub(super) fn begin(&mut self, held: Held, body_pause: Duration) {
+        self.held = Some(held);
+        self.body_pause = body_pause;
+    }
+
+    /// Ends a request that has been finished: its memory serves another one of this thread, and what it held is let go.
+    /// When somebody else still holds the exchange, it ends with the last who does.
     pub fn recycle(mut exchange: Arc<Self>) {
-        let Some(place) = Arc::get_mut(&mut exchange) else { return };
-        if let Some(Ongoing { facts, plan, mut memory, .. }) = place.0.take() {
-            let Facts { method, host, path, user_agent, .. } = facts;
-            (memory.method, memory.host, memory.path) = (method, host, path);
-            if let Some(user_agent) = user_agent {
-                memory.user_agent = user_agent;
-            }
-            if let Some(Forward { target, added, .. }) = plan {
-                (memory.target, memory.added) = (target, added.into_memory());
-            }
-            memory.give();
+        if let Some(ended) = Arc::get_mut(&mut exchange)
+            && ended.clear() <= LONGEST
+        {
+            shelf::give(exchange);
         }
-        shelf::give_exchange(exchange);
+    }
+
+    /// Leaves memory only, and says how much of it is for texts; what facts remain are replaced as a whole.
+    fn clear(&mut self) -> usize {
+        let Self { held, facts, route, plan, body_pause: _, prompt, by_total, progress, spare } = self;
+        *held = None;
+        *route = None;
+        if let Some(Forward { target, added, .. }) = plan.take() {
+            *spare = Spare { target, added: added.into_memory() };
+            spare.target.clear();
+            spare.added.clear();
+        }
+        *prompt.get_mut() = false;
+        *by_total.get_mut() = false;
+        *progress.get_mut().unwrap_or_else(PoisonError::into_inner) = Progress::default();
+        facts.capacity() + spare.target.capacity() + spare.added.capacity()
     }
 
     /// Of the route, or of requests without one.
@@ -190,7 +306,7 @@ impl Exchange {
 
     /// The plan beside the progress, for whoever has the exchange alone; `None` when nothing is forwarded.
     pub fn plan_and_progress(&mut self) -> Option<(&Forward, &mut Progress)> {
-        let Ongoing { plan, progress, .. } = &mut **self;
+        let Self { plan, progress, .. } = self;
         let progress = progress.get_mut().unwrap_or_else(PoisonError::into_inner);
         plan.as_ref().map(|plan| (plan, progress))
     }
@@ -253,28 +369,24 @@ impl Exchange {
             Stage::Answered => LAST_FLUSH,
         };
         let total = timeouts.total.filter(|_| stage != Stage::Tunnelling);
-        self.deadline.set_before(pause, total.map(|total| self.facts.started + total));
+        let by_total = self.deadline.set_before(pause, total.map(|total| self.facts.started + total));
+        self.by_total.store(by_total, Ordering::Relaxed);
     }
 
     /// What it means that the deadline passed now; nothing when the answer was complete.
     #[must_use]
     pub fn overdue(&self) -> Option<Reason> {
-        let total = self.timeouts().and_then(|timeouts| timeouts.total);
         let stage = self.progress().stage;
-        let over = |total| clock::now() >= self.facts.started + total;
-        if stage == Stage::Answered {
-            return None;
-        }
-        if stage != Stage::Tunnelling && total.is_some_and(over) {
-            return Some(Reason::RequestTimeout);
-        }
+        // Not by the clock: a deadline may fire a little early.
+        let by_total = self.by_total.load(Ordering::Relaxed);
         Some(match stage {
+            Stage::Answered => return None,
+            _ if by_total => Reason::RequestTimeout,
             Stage::Connecting => Reason::UpstreamConnectTimeout,
             Stage::Waiting => Reason::UpstreamTimeout,
             Stage::Receiving => Reason::BodyTimeout,
             Stage::Delivering => Reason::ClientClosed,
             Stage::Sending | Stage::Relaying | Stage::Tunnelling => Reason::UpstreamIdle,
-            Stage::Answered => return None,
         })
     }
 

@@ -36,7 +36,7 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
     };
     let record = Record {
         time: facts.started_at,
-        request_id: facts.request_id.as_str(),
+        request_id: facts.request_id.as_bytes(),
         trace_id: facts.trace_id.as_deref(),
         client: facts.client,
         listener: &exchange.connection.listener,
@@ -49,10 +49,10 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
         method: facts.method.as_bytes(),
         host: facts.host.as_bytes(),
         path: facts.path.as_bytes(),
-        route: route.map(|route| &*route.name),
+        route: route.map(|route| &route.log_name),
         status,
         reason: progress.reason,
-        upstream: exchange.plan.as_ref().map(|plan| &**plan.upstream.cluster.name()),
+        upstream: exchange.plan.as_ref().map(|plan| &plan.upstream.log_name),
         endpoint: progress.endpoint,
         attempts: progress.attempts,
         upstream_reused: progress.reused,
@@ -61,8 +61,8 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
         connect: progress.connect,
         first_byte: progress.first_byte,
         total: clock::now() - facts.started,
-        snapshot: &exchange.snapshot.version,
-        user_agent: facts.user_agent.as_deref(),
+        snapshot: &exchange.snapshot.log_version,
+        user_agent: facts.user_agent(),
     };
     access_log.write(&record);
     exchange.metrics().observe(&record);

@@ -10,17 +10,15 @@ mod shelf;
 pub mod verdict;
 pub mod view;
 
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::ALLOW;
 use http::{HeaderName, HeaderValue, Version};
 
 use self::admit::{Admitted, unread};
-use self::exchange::{Exchange, Facts, Ongoing};
-use self::shelf::Memory;
-use self::verdict::{Answer, Verdict};
+use self::exchange::{Exchange, Facts, Held, Undecided};
+use self::verdict::{Answer, Forward};
 use self::view::{BodyLength, RequestView};
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
@@ -31,17 +29,33 @@ use crate::listener::worker::Settings;
 use crate::route::{self, Field, Found, Lookup, NormalPath, Params, RouteMatch};
 use crate::snapshot::{CompiledAction, Snapshot};
 
-/// What the pipeline makes of a request.
+/// What the pipeline makes of a request: an answer, or a plan for forwarding it.
 pub struct Decision {
-    pub snapshot: Arc<Snapshot>,
-    pub facts: Facts,
-    /// Index into the routes of the snapshot.
-    pub route: Option<usize>,
-    pub verdict: Verdict,
-    memory: Memory,
+    snapshot: Arc<Snapshot>,
+    /// Nobody else has it.
+    exchange: Arc<Exchange>,
+    /// Without one the request is forwarded by the plan.
+    pub answer: Option<Answer>,
 }
 
 impl Decision {
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.exchange.facts
+    }
+
+    /// Index into the routes of the snapshot.
+    #[must_use]
+    pub fn route(&self) -> Option<usize> {
+        self.exchange.route
+    }
+
+    /// Set when the request is forwarded.
+    #[must_use]
+    pub fn plan(&self) -> Option<&Forward> {
+        self.exchange.plan.as_ref()
+    }
+
     /// Splits off the answer; without one the request is forwarded by the plan of the exchange.
     pub fn into_exchange(
         self,
@@ -49,25 +63,15 @@ impl Decision {
         deadline: Arc<Deadline>,
         body_pause: Duration,
     ) -> (Arc<Exchange>, Option<Answer>) {
-        let Self { snapshot, facts, route, verdict, memory } = self;
-        let (plan, answer) = match verdict {
-            Verdict::Forward(plan) => (Some(plan), None),
-            Verdict::Answer(answer) => (None, Some(answer)),
-        };
-        let exchange = Exchange::begin(Ongoing {
-            snapshot,
-            connection,
-            facts,
-            route,
-            plan,
-            deadline,
-            body_pause,
-            prompt: AtomicBool::new(false),
-            progress: Mutex::default(),
-            memory,
-        });
+        let Self { snapshot, mut exchange, answer } = self;
+        alone(&mut exchange).begin(Held { snapshot, connection, deadline }, body_pause);
         (exchange, answer)
     }
+}
+
+fn alone(exchange: &mut Arc<Exchange>) -> &mut Exchange {
+    #[expect(clippy::expect_used, reason = "the shelf keeps what nobody else has, and a decision gives it to nobody")]
+    Arc::get_mut(exchange).expect("an exchange of a decision is in one hand")
 }
 
 /// Decides about a request: admit, route, authenticate, then answer or forward. Waits for nothing.
@@ -77,13 +81,15 @@ pub fn decide<V: RequestView>(
     request: &V,
     settings: &Settings,
 ) -> Decision {
-    let mut memory = Memory::take();
+    let mut exchange = shelf::take();
+    let undecided = alone(&mut exchange).undecided();
     let admitted = Admitted::new(connection, request, settings);
-    let mut route = None;
-    let verdict = admitted.run(&snapshot, request, &mut route, &mut memory);
-    let facts = admitted.into_facts(request, &mut memory);
-    let verdict = verdict.unwrap_or_else(|rejection| Verdict::Answer(rescue::answer(&rejection, Some(&facts))));
-    Decision { snapshot, facts, route, verdict, memory }
+    admitted.tell(request, undecided.facts);
+    let answer = match admitted.run(&snapshot, request, undecided) {
+        Ok(answer) => answer,
+        Err(rejection) => Some(rescue::answer(&rejection, Some(&exchange.facts))),
+    };
+    Decision { snapshot, exchange, answer }
 }
 
 /// The decision about a request whose head was refused by whoever read it; `request` when it could be read.
@@ -94,13 +100,14 @@ pub fn refuse<V: RequestView>(
     rejection: &Rejection,
     settings: &Settings,
 ) -> Decision {
-    let mut memory = Memory::take();
-    let facts = match request {
-        Some(request) => Admitted::new(connection, request, settings).into_facts(request, &mut memory),
-        None => unread(connection),
-    };
-    let verdict = Verdict::Answer(rescue::answer(rejection, Some(&facts)));
-    Decision { snapshot, facts, route: None, verdict, memory }
+    let mut exchange = shelf::take();
+    let facts = &mut alone(&mut exchange).facts;
+    match request {
+        Some(request) => Admitted::new(connection, request, settings).tell(request, facts),
+        None => unread(connection, facts),
+    }
+    let answer = Some(rescue::answer(rejection, Some(facts)));
+    Decision { snapshot, exchange, answer }
 }
 
 impl Admitted<'_> {
@@ -109,13 +116,12 @@ impl Admitted<'_> {
         &self,
         snapshot: &Snapshot,
         request: &V,
-        route: &mut Option<usize>,
-        memory: &mut Memory,
-    ) -> Result<Verdict, Rejection> {
+        undecided: Undecided<'_>,
+    ) -> Result<Option<Answer>, Rejection> {
         let path =
             self.path.as_ref().map_err(|error| Rejection::with_detail(Reason::PathInvalid, error.to_string()))?;
         let (index, params) = self.route(snapshot, request, path)?;
-        *route = Some(index);
+        *undecided.route = Some(index);
         let action = open_action(snapshot, index)?;
         if path.has_encoded_delimiter() && !action.written.allow_encoded_slash {
             return Err(Rejection::with_detail(
@@ -129,7 +135,7 @@ impl Admitted<'_> {
         {
             return Err(Reason::BodyTooLarge.into());
         }
-        self.act(action, request, path.as_str(), &params, memory)
+        self.act(action, request, path.as_str(), &params, undecided)
     }
 
     fn route<V: RequestView>(

@@ -39,9 +39,7 @@ pub fn hop_by_hop(fields: &HeaderMap) -> Vec<HeaderName> {
 /// Adds what every answer carries, then carries out the route's edits. What was for the hop before is already off.
 pub fn edit(exchange: &Exchange, received: Version, answer: &mut impl FieldList) {
     answer.append(&VIA, &via(received));
-    if let Ok(id) = HeaderValue::from_str(exchange.facts.request_id.as_str()) {
-        answer.set(&REQUEST_ID, &id);
-    }
+    answer.set_text(&REQUEST_ID, exchange.facts.request_id.as_str());
     if let Some(action) = exchange.route().and_then(|route| route.action.as_ref().ok()) {
         headers::apply(action.response_headers(), answer);
     }

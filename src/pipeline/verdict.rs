@@ -12,11 +12,6 @@ use crate::snapshot::CompiledUpstream;
 use crate::transform::headers::Withheld;
 use crate::transform::lines::FieldLines;
 
-pub enum Verdict {
-    Answer(Answer),
-    Forward(Forward),
-}
-
 /// A complete answer that the gateway gives itself.
 #[derive(Clone, Debug)]
 pub struct Answer {

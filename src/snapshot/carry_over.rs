@@ -13,6 +13,7 @@ use crate::base::clock;
 use crate::config::checked::{Route, RouteAction, RouteTarget, Routes, Upstream};
 use crate::config::report::Report;
 use crate::route::Table;
+use crate::telemetry::access_log::Escaped;
 use crate::telemetry::metrics::Metrics;
 use crate::transform::headers::RequestEdits;
 use crate::transform::rewrite::{CompiledRewrite, CompiledTemplate};
@@ -44,6 +45,7 @@ impl Builder {
         let table = Table::build(&matches);
         let compiled = routes.routes.into_iter().map(|route| self.route(route, &upstreams, &broken)).collect();
         Snapshot {
+            log_version: Escaped::new(&routes.version),
             version: routes.version,
             file: routes.file,
             loaded_at: clock::since_epoch(),
@@ -81,7 +83,7 @@ impl Builder {
             let target = target(&written, &names, upstreams, broken).map_err(|problem| vec![problem])?;
             Ok(CompiledAction { request_edits: RequestEdits::compile(&written.request_headers), written, target })
         });
-        CompiledRoute { name, at, matches, action, metrics }
+        CompiledRoute { log_name: Escaped::new(&name), name, at, matches, action, metrics }
     }
 
     fn upstream(
@@ -95,6 +97,7 @@ impl Builder {
         identity.hash(&mut hasher);
         trust.as_ref().map(|trust| trust.fingerprint()).hash(&mut hasher);
         let pool_key = hasher.finish();
+        let log_name = Escaped::new(&spec.name);
         let fallback_host = spec
             .endpoints
             .first()
@@ -105,12 +108,12 @@ impl Builder {
             }
             if *previous.cluster.identity() == identity {
                 let (cluster, metrics) = (Arc::clone(&previous.cluster), previous.metrics.clone());
-                return Ok(Arc::new(CompiledUpstream { cluster, trust, pool_key, fallback_host, metrics }));
+                return Ok(Arc::new(CompiledUpstream { cluster, log_name, trust, pool_key, fallback_host, metrics }));
             }
         }
         let cluster = Cluster::start(spec, Arc::clone(&self.resolver), &self.runtime);
         let metrics = self.metrics.upstream(&spec.name);
-        Ok(Arc::new(CompiledUpstream { cluster, trust, pool_key, fallback_host, metrics }))
+        Ok(Arc::new(CompiledUpstream { cluster, log_name, trust, pool_key, fallback_host, metrics }))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::base::location::Location;
 use crate::config::checked::{HeaderEdits, RouteAction};
 use crate::config::report::Report;
 use crate::route::{RouteMatch, Table};
+use crate::telemetry::access_log::Escaped;
 use crate::telemetry::metrics::{RouteMetrics, UpstreamMetrics};
 use crate::transform::headers::RequestEdits;
 use crate::transform::rewrite::{CompiledRewrite, CompiledTemplate};
@@ -26,6 +27,8 @@ pub use reload::{FirstError, Outcome, Refusal, Reloader, Source};
 /// Everything a request is served by.
 pub struct Snapshot {
     pub version: String,
+    /// The version as lines of the access log have it.
+    pub log_version: Escaped,
     pub file: Arc<str>,
     /// Since 1970 UTC.
     pub loaded_at: Duration,
@@ -40,6 +43,8 @@ pub struct Snapshot {
 
 pub struct CompiledRoute {
     pub name: Arc<str>,
+    /// The name as lines of the access log have it.
+    pub log_name: Escaped,
     pub at: Location,
     pub matches: RouteMatch,
     /// Or what is wrong with it.
@@ -62,6 +67,8 @@ pub enum Target {
 /// An upstream as requests use it.
 pub struct CompiledUpstream {
     pub cluster: Arc<Cluster>,
+    /// Its name as lines of the access log have it.
+    pub log_name: Escaped,
     /// What its certificate is verified against, when it is spoken to over TLS.
     pub trust: Option<Arc<Trust>>,
     /// Connections may be shared between upstreams of the same key only.

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use super::access_log::Escaped;
 use crate::base::reason::Reason;
 
 /// One finished request, good or bad; borrowed, because it lives only while it is written down.
@@ -12,7 +13,7 @@ use crate::base::reason::Reason;
 pub struct Record<'a> {
     /// When its head had been read, since 1970-01-01 UTC.
     pub time: Duration,
-    pub request_id: &'a str,
+    pub request_id: &'a [u8],
     /// 32 hex digits of `traceparent` (W3C Trace Context), when the request belongs to a trace.
     pub trace_id: Option<&'a str>,
     /// The client after trusted proxies have been believed, not necessarily the peer.
@@ -27,11 +28,11 @@ pub struct Record<'a> {
     pub host: &'a [u8],
     /// The path in normal form. Never with the query: query strings carry secrets.
     pub path: &'a [u8],
-    pub route: Option<&'a str>,
+    pub route: Option<&'a Escaped>,
     /// What the client was sent; 499 when it left before an answer began.
     pub status: u16,
     pub reason: Option<Reason>,
-    pub upstream: Option<&'a str>,
+    pub upstream: Option<&'a Escaped>,
     /// The endpoint tried last.
     pub endpoint: Option<SocketAddr>,
     /// How often an endpoint was tried; 0 when the gateway answered by itself.
@@ -49,6 +50,11 @@ pub struct Record<'a> {
     /// From the head read to the last byte of the answer.
     pub total: Duration,
     /// The version of the routes that the request was served by.
-    pub snapshot: &'a str,
+    pub snapshot: &'a Escaped,
     pub user_agent: Option<&'a [u8]>,
+}
+
+/// Whole microseconds; what is longer than 584,000 years is that long.
+pub(super) fn micros(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000).saturating_add(u64::from(duration.subsec_micros()))
 }

@@ -16,6 +16,13 @@ pub trait FieldList {
     fn set(&mut self, name: &HeaderName, value: &HeaderValue);
     /// Adds a line behind those of the same name.
     fn append(&mut self, name: &HeaderName, value: &HeaderValue);
+
+    /// As [`FieldList::set`], for a text that is a valid value; without making one first where that can be spared.
+    fn set_text(&mut self, name: &HeaderName, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.set(name, &value);
+        }
+    }
 }
 
 /// Removes, then sets, then adds; of two `set` of one name the later holds.

@@ -24,13 +24,13 @@ impl FieldLines {
     }
 
     /// Adds a line; the value is one of RFC 9110 §5.5.
-    #[inline]
+    #[inline(always)]
     pub fn push(&mut self, name: &str, value: &[u8]) {
         self.push_with(name, |out| out.extend_from_slice(value));
     }
 
     /// Adds a line whose value is written by `write`: one of RFC 9110 §5.5.
-    #[inline]
+    #[inline(always)]
     pub fn push_with(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
         self.0.extend_from_slice(name.as_bytes());
         self.0.extend_from_slice(b": ");

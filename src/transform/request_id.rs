@@ -10,10 +10,18 @@ use fastrand::Rng;
 pub const MAX_LENGTH: usize = 128;
 
 /// 1 to [`MAX_LENGTH`] characters of `A-Z a-z 0-9 . _ ~ -`; safe in logs, header fields and URIs. Needs no heap.
+///
+/// The default has none, and stands for a request that is not there yet.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RequestId {
     length: u8,
     characters: [u8; MAX_LENGTH],
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self { length: 0, characters: [0; MAX_LENGTH] }
+    }
 }
 
 impl RequestId {

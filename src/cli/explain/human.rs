@@ -7,7 +7,7 @@ use super::{Explained, max_body, text, timeouts};
 use crate::base::location::Location;
 use crate::base::reason::Reason;
 use crate::config::checked::{HeaderEdits, UpstreamProtocol};
-use crate::pipeline::verdict::{Answer, Forward, Verdict};
+use crate::pipeline::verdict::{Answer, Forward};
 use crate::route;
 
 /// What is said of a setting that the route does not write.
@@ -18,15 +18,17 @@ impl Explained {
         let mut sheet = Sheet::default();
         self.tell_request(&mut sheet);
         self.tell_routes(&mut sheet);
-        match &self.decision.verdict {
-            Verdict::Answer(answer) => self.tell_answer(answer, &mut sheet),
-            Verdict::Forward(plan) => self.tell_forward(plan, &mut sheet),
+        if let Some(answer) = &self.decision.answer {
+            self.tell_answer(answer, &mut sheet);
+        }
+        if let Some(plan) = self.decision.plan() {
+            self.tell_forward(plan, &mut sheet);
         }
         sheet.render()
     }
 
     fn tell_request(&self, sheet: &mut Sheet) {
-        let (request, facts) = (&self.request, &self.decision.facts);
+        let (request, facts) = (&self.request, self.decision.facts());
         let sent = format!("{}://{}{}", request.scheme(), request.authority(), request.url.target);
         sheet.say("request", format!("{} {sent}", request.method));
         let sent_path = request.url.target.split('?').next().unwrap_or_default();
@@ -43,13 +45,13 @@ impl Explained {
         let routes = self.candidates.iter().filter_map(|(same_path, candidate)| {
             Some((*same_path, self.snapshot.routes.get(candidate.index)?, &candidate.verdict))
         });
-        if self.decision.route.is_none() && !self.candidates.is_empty() {
+        if self.decision.route().is_none() && !self.candidates.is_empty() {
             sheet.say("route", "none; nearest:");
         }
         for (same_path, route, verdict) in routes {
             match verdict {
                 route::Verdict::Won => sheet.row("route", &*route.name, Some(&route.at)),
-                route::Verdict::Lost(why) if same_path || self.decision.route.is_none() => {
+                route::Verdict::Lost(why) if same_path || self.decision.route().is_none() => {
                     sheet.row("  not", format!("{}: {why}", route.name), Some(&route.at));
                 }
                 route::Verdict::Lost(_) => {}

@@ -23,7 +23,7 @@ use crate::listener::head::{self, Room, Status};
 use crate::listener::request::Http1View;
 use crate::listener::worker::Settings;
 use crate::pipeline::rescue::REQUEST_ID;
-use crate::pipeline::verdict::{Answer, Forward, Verdict};
+use crate::pipeline::verdict::{Answer, Forward};
 use crate::pipeline::{self, Decision};
 use crate::route::{self, Candidate, RouteMatch};
 use crate::snapshot::{Builder, CompiledAction, CompiledRoute, Snapshot};
@@ -80,10 +80,10 @@ fn explain(
             let view = Http1View { head: &head, method: request.method.clone() };
             let decision = pipeline::decide(Arc::clone(&snapshot), &connection, &view, &settings);
             let rules: Vec<_> = snapshot.routes.iter().map(|route| &route.matches).collect();
-            let candidates = pipeline::explain_route(&rules, &view, &decision.facts);
+            let candidates = pipeline::explain_route(&rules, &view, decision.facts());
             let same_path = |candidate: &Candidate| {
                 let Some(path) = rules.get(candidate.index).map(|rule| only_path(rule)) else { return false };
-                let won = pipeline::explain_route(&[&path], &view, &decision.facts);
+                let won = pipeline::explain_route(&[&path], &view, decision.facts());
                 won.iter().any(|candidate| candidate.verdict == route::Verdict::Won)
             };
             let candidates = candidates.into_iter().map(|candidate| (same_path(&candidate), candidate)).collect();
@@ -141,7 +141,7 @@ struct Explained {
 
 impl Explained {
     fn route(&self) -> Option<&CompiledRoute> {
-        self.snapshot.routes.get(self.decision.route?)
+        self.snapshot.routes.get(self.decision.route()?)
     }
 
     fn action(&self) -> Option<&CompiledAction> {
@@ -163,7 +163,7 @@ impl Explained {
         if self.keeps_id(&REQUEST_ID) {
             return text;
         }
-        text.replace(self.decision.facts.request_id.as_str(), NEW_ID)
+        text.replace(self.decision.facts().request_id.as_str(), NEW_ID)
     }
 
     /// The one sentence that a client is told when it is refused.
@@ -208,13 +208,13 @@ impl Explained {
 
     /// An id that was accepted goes on as it came.
     fn keeps_id(&self, name: &HeaderName) -> bool {
-        let id = self.decision.facts.request_id.as_str();
+        let id = self.decision.facts().request_id.as_str();
         *name == REQUEST_ID
             && self.request.headers.iter().any(|(sent, value)| sent == name && value.as_bytes() == id.as_bytes())
     }
 
     fn to_json(&self) -> Value {
-        let facts = &self.decision.facts;
+        let facts = self.decision.facts();
         let routes: Vec<Value> = self
             .candidates
             .iter()
@@ -230,9 +230,9 @@ impl Explained {
                 }))
             })
             .collect();
-        let outcome = match &self.decision.verdict {
-            Verdict::Answer(answer) => json!({ "answer": self.answer_json(answer) }),
-            Verdict::Forward(plan) => json!({ "forward": self.forward_json(plan) }),
+        let outcome = match (&self.decision.answer, self.decision.plan()) {
+            (Some(answer), _) => json!({ "answer": self.answer_json(answer) }),
+            (None, plan) => json!({ "forward": plan.map(|plan| self.forward_json(plan)) }),
         };
         json!({
             "request": {

@@ -13,8 +13,10 @@ use crate::transform::headers::FieldList;
 /// What is done to the framing of a body on its way to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reframing {
-    /// The client gets it as the upstream framed it.
+    /// The client gets it as the upstream sent it.
     None,
+    /// Chunks of our own for those of the upstream, without extensions and with the trailers.
+    Rechunk,
     /// Chunks are unknown to HTTP/1.0: the end of the connection is the end of the body.
     Unchunk,
     /// The upstream ends by closing; in chunks the client learns the end, and its connection goes on.
@@ -30,8 +32,9 @@ pub fn reframing(head: &ResponseHead<'_, '_>, to_head: bool, client: Version) ->
     match head.framing {
         _ if head.is_bodyless(to_head) => Reframing::None,
         BodyFraming::Chunked if client == Version::HTTP_10 => Reframing::Unchunk,
+        BodyFraming::Chunked => Reframing::Rechunk,
         BodyFraming::UntilClose if client != Version::HTTP_10 => Reframing::Chunk,
-        BodyFraming::Length(_) | BodyFraming::Chunked | BodyFraming::UntilClose => Reframing::None,
+        BodyFraming::Length(_) | BodyFraming::UntilClose => Reframing::None,
     }
 }
 
@@ -61,20 +64,14 @@ pub fn write_head(
         // RFC 9110 §6.6.1: whoever forwards an answer without one dates it.
         write_date(out);
     }
-    let chunked = match head.framing {
-        BodyFraming::Chunked => {
-            reframing == Reframing::None
-                && (to_head || !head.is_bodyless(to_head))
-                && exchange.facts.version != Version::HTTP_10
-        }
-        _ => reframing == Reframing::Chunk,
-    };
-    if chunked {
-        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    // A HEAD is told what a GET would be.
+    let as_to_get = to_head && head.framing == BodyFraming::Chunked && exchange.facts.version != Version::HTTP_10;
+    if as_to_get || matches!(reframing, Reframing::Rechunk | Reframing::Chunk) {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     match (keep_alive, exchange.facts.version) {
-        (false, _) => out.extend_from_slice(b"connection: close\r\n"),
-        (true, Version::HTTP_10) => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        (false, _) => out.extend_from_slice(b"Connection: close\r\n"),
+        (true, Version::HTTP_10) => out.extend_from_slice(b"Connection: keep-alive\r\n"),
         (true, _) => {}
     }
     out.extend_from_slice(b"\r\n");
@@ -149,6 +146,11 @@ impl FieldList for Fields<'_, '_> {
     fn set(&mut self, name: &HeaderName, value: &HeaderValue) {
         self.remove(name);
         self.append(name, value);
+    }
+
+    fn set_text(&mut self, name: &HeaderName, value: &str) {
+        self.remove(name);
+        put(&mut self.added, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
 
     fn append(&mut self, name: &HeaderName, value: &HeaderValue) {

@@ -39,7 +39,12 @@ pub enum Broken {
 /// How far the answer has come.
 enum State {
     Head,
-    Body { ending: Ending, reframing: Reframing },
+    Body {
+        ending: Ending,
+        reframing: Reframing,
+    },
+    /// The body is not valid; the client gets what came before, and then the end of its connection.
+    Broken(Reason),
     Switched,
     Complete,
 }
@@ -120,8 +125,10 @@ impl Download {
                     Poll::Ready(Err(_)) => return Err(Broken::Failed(Reason::ClientClosed)),
                 }
             }
-            if matches!(self.state, State::Complete | State::Switched) {
-                return Ok(Waits::Complete);
+            match self.state {
+                State::Complete | State::Switched => return Ok(Waits::Complete),
+                State::Broken(reason) => return Err(Broken::Failed(reason)),
+                State::Head | State::Body { .. } => {}
             }
             if let Some(moved) = self.poll_splice(cx, upstream, client, terms) {
                 return moved;
@@ -141,7 +148,7 @@ impl Download {
                 Poll::Ready(ended) => self.upstream_ended(ended.is_ok())?,
             }
             if self.has_begun() {
-                self.pass_on(0, terms)?;
+                self.pass_on(0, terms);
             } else {
                 self.read_heads(terms)?;
             }
@@ -171,7 +178,12 @@ impl Download {
         loop {
             let mut room = [const { MaybeUninit::uninit() }; MOST_FIELDS];
             let unread = read.get(from..).unwrap_or_default();
-            let parsed = response::parse(unread, &mut room).map_err(|_| Broken::Failed(Reason::UpstreamProtocol))?;
+            let Ok(parsed) = response::parse(unread, &mut room) else {
+                // Interim answers before it were valid.
+                self.state = State::Broken(Reason::UpstreamProtocol);
+                buffers::give(read);
+                return Ok(());
+            };
             let Some((mut head, length)) = parsed else {
                 if unread.len() >= LONGEST_HEAD {
                     return Err(Broken::Failed(Reason::UpstreamProtocol));
@@ -199,8 +211,8 @@ impl Download {
             if !head.status.is_informational() {
                 self.begin(&mut head, terms);
                 self.read = read;
-                // Nothing of it has left: a body that is wrong from its beginning can still be answered for.
-                return self.pass_on(from, terms).inspect_err(|_| terms.exchange.progress_mut().status = 0);
+                self.pass_on(from, terms);
+                return Ok(());
             }
             // RFC 9110 §15.2: clients of HTTP/1.0 know no interim answers.
             if terms.exchange.facts.version != Version::HTTP_10 {
@@ -221,13 +233,19 @@ impl Download {
     }
 
     /// Passes on what was read of the body, framed for the client.
-    fn pass_on(&mut self, from: usize, terms: &mut Terms<'_>) -> Result<(), Broken> {
-        let State::Body { ending, reframing } = &mut self.state else { return Ok(()) };
+    fn pass_on(&mut self, from: usize, terms: &mut Terms<'_>) {
+        let State::Body { ending, reframing } = &mut self.state else { return };
         let out = &mut self.out;
         let read = std::mem::take(&mut self.read);
         let body = read.get(from..).unwrap_or_default();
         let fed = match reframing {
             Reframing::None => ending.feed(body, |_| {}),
+            Reframing::Rechunk => {
+                if out.bytes().capacity() == 0 {
+                    *out.bytes() = if self.long { buffers::take_long() } else { buffers::take() };
+                }
+                ending.transcribe(body, out.bytes())
+            }
             Reframing::Unchunk => ending.feed(body, |part| {
                 if let Part::Data(data) = part {
                     out.bytes().extend_from_slice(data);
@@ -239,7 +257,13 @@ impl Download {
                 }
             }),
         };
-        let (taken, done) = fed.map_err(Broken::Failed)?;
+        let (taken, done) = match fed {
+            Ok(fed) => fed,
+            Err(reason) => {
+                self.state = State::Broken(reason);
+                return buffers::give(read);
+            }
+        };
         terms.exchange.progress_mut().response_bytes = ending.body_bytes();
         self.kept &= taken == body.len();
         if *reframing == Reframing::None {
@@ -250,7 +274,6 @@ impl Download {
         if done {
             self.state = State::Complete;
         }
-        Ok(())
     }
 
     /// Moves a long body through the kernel; `None` when it has to be copied, or there is none.

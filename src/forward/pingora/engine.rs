@@ -84,7 +84,7 @@ impl ProxyHttp for Engine {
         let downstream = session.as_downstream_mut();
         // On HTTP/1.1 the front sees every read and write itself, and its one deadline costs no timer.
         downstream.set_read_timeout(None);
-        downstream.set_write_timeout(downstream.is_http2().then_some(pause));
+        downstream.set_write_timeout((version == Version::HTTP_2).then_some(pause));
         downstream.set_total_drain_timeout(Some(DRAIN));
         // RFC 9110 §15.2: they know no interim answers.
         downstream.set_ignore_info_resp(version == Version::HTTP_10);
@@ -308,10 +308,10 @@ impl ProxyHttp for Engine {
         tracing::debug!(request_id = exchange.facts.request_id.as_str(), %reason, %error, "request failed");
         let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
         // On HTTP/1.1 the front has the connection back and answers itself.
-        if !begun && session.is_http2() && reason != Reason::ClientClosed {
+        if !begun && exchange.facts.version == Version::HTTP_2 && reason != Reason::ClientClosed {
             let answer = rescue::answer(&reason.into(), Some(&exchange.facts));
             let is_head = exchange.facts.method == Method::HEAD.as_str();
-            let written = super::http2::write_answer(session.as_downstream_mut(), &answer, is_head).await;
+            let written = super::stream::write_answer(session.as_downstream_mut(), &answer, is_head).await;
             finish::answered(exchange, &answer, written.is_ok());
             if let Err(error) = written {
                 tracing::debug!(%error, "the client did not take the answer");

@@ -267,64 +267,6 @@ impl Drop for Handed {
     }
 }
 
-/// A whole connection that Pingora keeps, for HTTP/2: what was read of it, then the rest.
-#[derive(Debug)]
-pub struct WholeConnection {
-    io: ClientIo,
-    read: Vec<u8>,
-    taken: usize,
-}
-
-impl WholeConnection {
-    pub fn new(io: ClientIo, read: Vec<u8>) -> Self {
-        Self { io, read, taken: 0 }
-    }
-}
-
-impl AsyncRead for WholeConnection {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.taken < this.read.len() {
-            let rest = &this.read[this.taken..];
-            let take = rest.len().min(out.remaining());
-            out.put_slice(&rest[..take]);
-            this.taken += take;
-            if this.taken == this.read.len() {
-                buffers::give(std::mem::take(&mut this.read));
-                this.taken = 0;
-            }
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut this.io).poll_read(cx, out)
-    }
-}
-
-impl AsyncWrite for WholeConnection {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-}
-
 /// What else Pingora wants to know of a connection; ours knows it better (`ConnectionFacts`).
 macro_rules! nothing_to_tell {
     ($connection:ty) => {
@@ -365,4 +307,3 @@ macro_rules! nothing_to_tell {
 }
 
 nothing_to_tell!(Handed);
-nothing_to_tell!(WholeConnection);

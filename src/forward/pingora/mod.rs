@@ -1,20 +1,20 @@
-//! Forwarding by Pingora: one request of an HTTP/1.1 connection at a time, or all streams of an HTTP/2 connection.
+//! Forwarding by Pingora: one request of an HTTP/1.1 connection at a time, or one stream of an HTTP/2 connection.
 //!
 //! The only code that names `pingora::proxy`.
 
 mod engine;
 mod failure;
 mod handed;
-pub mod http2;
 mod peer;
+mod stream;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::request::Parts;
 use nix::sys::socket::{Shutdown, shutdown};
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::HttpSession as Http2Session;
 use pingora::proxy::HttpProxy;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::watch;
@@ -22,10 +22,12 @@ use tokio::sync::watch;
 use self::engine::{EXCHANGE, Engine};
 use self::handed::{Back, Handed, Loan};
 use self::peer::Peers;
+use self::stream::StreamSession;
 use super::Returned;
 use crate::base::reason::Reason;
 use crate::config::checked::Pool;
 use crate::listener::client_io::ClientIo;
+use crate::listener::http2::ClientStream;
 use crate::listener::request::Carried;
 use crate::listener::worker::Drain;
 use crate::pipeline::exchange::Exchange;
@@ -94,8 +96,16 @@ impl Forwarder {
     }
 
     /// Forwards one stream; every end is answered on the stream itself, if need be by resetting it.
-    pub async fn forward_http2(&self, exchange: &Arc<Exchange>, session: Http2Session) {
-        let session = ServerSession::new_http2(session);
+    pub async fn forward_stream(&self, exchange: &Arc<Exchange>, head: Parts, client: ClientStream) {
+        let head = match exchange.plan.as_ref().map(|plan| stream::request(head, plan)) {
+            Some(Ok(head)) => head,
+            Some(Err(error)) => {
+                tracing::error!(%error, "a planned request cannot be written");
+                return exchange.fail(Reason::Internal);
+            }
+            None => return exchange.fail(Reason::Internal),
+        };
+        let session = ServerSession::new_custom(Box::new(StreamSession::new(head, client)));
         let process = EXCHANGE.scope(Arc::clone(exchange), self.proxy.process_new_http(session, &self.shutdown));
         tokio::pin!(process);
         tokio::select! {

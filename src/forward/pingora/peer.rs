@@ -80,7 +80,11 @@ impl Peers {
         options.h2_connection_window_size = Some(HTTP2_CONNECTION_WINDOW);
         options.h2_ping_interval = Some(HTTP2_PING);
         // Upgrades are carried by the tunnel, never by Pingora.
-        options.http_upstream_request_policy = HttpUpstreamRequestPolicy::deny_upgrades();
+        options.http_upstream_request_policy = HttpUpstreamRequestPolicy {
+            // `te` is a matter of both sides of gRPC; what else is for one hop is off already.
+            strip_hop_by_hop: !shared,
+            ..HttpUpstreamRequestPolicy::deny_upgrades()
+        };
         Ok(Box::new(peer))
     }
 

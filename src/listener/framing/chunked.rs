@@ -197,7 +197,11 @@ impl Name {
     }
 
     fn is_forbidden(&self) -> bool {
-        let Ok(name) = std::str::from_utf8(self.bytes.get(..self.length).unwrap_or_default()) else { return true };
-        is_protected(name) || FORBIDDEN.iter().any(|forbidden| reads_as(name, forbidden))
+        std::str::from_utf8(self.bytes.get(..self.length).unwrap_or_default()).map_or(true, is_forbidden)
     }
+}
+
+/// Whether a field of this name must not be sent behind a body.
+pub fn is_forbidden(name: &str) -> bool {
+    is_protected(name) || FORBIDDEN.iter().any(|forbidden| reads_as(name, forbidden))
 }

@@ -7,14 +7,18 @@ use crate::base::host_pattern::is_name;
 /// Whether this is a host name, IPv4 address or bracketed IPv6 address with at most a decimal port behind it.
 ///
 /// Exactly what [`crate::base::host_pattern::normalise`] accepts as a host: letters, digits, `-`, `_` and `.`, no percent-encoding.
-pub(super) fn is_valid(authority: &str) -> bool {
+pub(in crate::listener) fn is_valid(authority: &str) -> bool {
     if let Some(rest) = authority.strip_prefix('[') {
         return rest
             .split_once(']')
             .is_some_and(|(address, port)| is_port(port) && address.parse::<Ipv6Addr>().is_ok());
     }
-    let end = authority.bytes().position(|byte| byte == b':').unwrap_or(authority.len());
-    let (name, port) = authority.split_at(end);
+    let digits = authority.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let (name, port) = match authority.split_at(authority.len() - digits) {
+        // What looks like a port may be the end of a name.
+        (name, _) if !name.ends_with(':') => (authority, ""),
+        (name, _) => authority.split_at(name.len() - 1),
+    };
     is_port(port) && is_name(name.strip_suffix('.').unwrap_or(name))
 }
 

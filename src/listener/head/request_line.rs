@@ -9,8 +9,9 @@ use crate::listener::syntax::{is_target, is_token};
 const LONGEST_METHOD: usize = 32;
 
 pub(super) struct RequestLine<'b> {
-    pub method: &'b str,
-    pub target: &'b str,
+    /// ASCII, as the target is.
+    pub method: &'b [u8],
+    pub target: &'b [u8],
     pub version: Version,
 }
 
@@ -33,21 +34,21 @@ pub(super) fn read(bytes: &[u8], longest_target: usize) -> Result<Option<Request
     Ok(version(bytes)?.map(|version| RequestLine { method, target, version }))
 }
 
+/// What was taken, and what follows it.
+type Split<'b> = (&'b [u8], &'b [u8]);
+
 /// Splits off all bytes of a kind; `None` when more of them may follow, `too_long` when there are more than `longest`.
 fn take(
     bytes: &[u8],
     is_kind: impl Fn(u8) -> bool,
     longest: usize,
     too_long: Reason,
-) -> Result<Option<(&str, &[u8])>, Rejection> {
+) -> Result<Option<Split<'_>>, Rejection> {
     let looked_at = bytes.get(..=longest).unwrap_or(bytes);
     let Some(end) = looked_at.iter().position(|byte| !is_kind(*byte)) else {
         return if looked_at.len() > longest { Err(too_long.into()) } else { Ok(None) };
     };
-    let (taken, rest) = bytes.split_at(end);
-    // Both kinds are ASCII.
-    let taken = std::str::from_utf8(taken).map_err(|_| Rejection::new(Reason::RequestMalformed))?;
-    Ok(Some((taken, rest)))
+    Ok(Some(bytes.split_at(end)))
 }
 
 /// RFC 9112 §2.3: `HTTP/` DIGIT `.` DIGIT, case-sensitive, and the end of the line right behind it.

@@ -1,11 +1,10 @@
 //! One request as one line of JSON (RFC 8259), written by hand: no allocation, whatever bytes a client sent.
 
-use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
-use std::time::Duration;
-
+use super::address;
+use super::page::{Page, Pen};
 use super::timestamp::Timestamp;
 use crate::telemetry::Record;
+use crate::telemetry::record::micros;
 
 /// What a field of the access log means, for its documentation.
 pub struct Field {
@@ -61,71 +60,106 @@ const HOST_LIMIT: usize = 256;
 const PATH_LIMIT: usize = 4_096;
 const USER_AGENT_LIMIT: usize = 512;
 const ID_LIMIT: usize = 128;
+/// Names of the configuration are shorter.
+const NAME_LIMIT: usize = 256;
+
+/// What one byte of a text becomes at most: `\u0000`.
+const MAX_ESCAPE: usize = 6;
+/// Room for the longest line: keys, numbers and what we name ourselves, addresses, and texts that are as long as they may be.
+const ROOM: usize = 1_024
+    + 2 * address::ROOM
+    + MAX_ESCAPE * (2 * ID_LIMIT + METHOD_LIMIT + HOST_LIMIT + PATH_LIMIT + 4 * NAME_LIMIT + USER_AGENT_LIMIT);
 
 /// Appends the line and its newline.
-pub(super) fn append(out: &mut Vec<u8>, timestamp: &mut Timestamp, record: &Record<'_>) {
-    out.extend_from_slice(b"{\"time\":\"");
-    timestamp.append(out, record.time);
-    out.push(b'"');
-    text(out, b",\"request_id\":", cut(record.request_id.as_bytes(), ID_LIMIT));
-    if let Some(trace_id) = record.trace_id {
-        text(out, b",\"trace_id\":", cut(trace_id.as_bytes(), ID_LIMIT));
-    }
-    out.extend_from_slice(b",\"client\":\"");
-    address(out, record.client);
-    out.push(b'"');
-    name(out, b",\"listener\":", record.listener);
-    name(out, b",\"protocol\":", record.protocol);
-    if let Some(tls) = record.tls {
-        name(out, b",\"tls\":", tls);
-    }
-    for (key, value, limit) in [
-        (&b",\"method\":"[..], record.method, METHOD_LIMIT),
-        (b",\"host\":", record.host, HOST_LIMIT),
-        (b",\"path\":", record.path, PATH_LIMIT),
-    ] {
-        if !value.is_empty() {
-            text(out, key, cut(value, limit));
-        }
-    }
-    if let Some(route) = record.route {
-        name(out, b",\"route\":", route);
-    }
-    number(out, b",\"status\":", u64::from(record.status));
-    if let Some(reason) = record.reason {
-        name(out, b",\"reason\":", reason.as_str());
-    }
-    if let Some(upstream) = record.upstream {
-        name(out, b",\"upstream\":", upstream);
-        if let Some(endpoint) = record.endpoint {
-            out.extend_from_slice(b",\"endpoint\":\"");
-            socket_address(out, endpoint);
-            out.push(b'"');
-        }
-        number(out, b",\"attempts\":", u64::from(record.attempts));
-        if record.endpoint.is_some() {
-            out.extend_from_slice(b",\"upstream_reused\":");
-            out.extend_from_slice(if record.upstream_reused { b"true" } else { b"false" });
-        }
-    }
-    number(out, b",\"request_bytes\":", record.request_bytes);
-    number(out, b",\"response_bytes\":", record.response_bytes);
-    if let Some(connect) = record.connect {
-        number(out, b",\"connect_us\":", micros(connect));
-    }
-    if let Some(first_byte) = record.first_byte {
-        number(out, b",\"first_byte_us\":", micros(first_byte));
-    }
-    number(out, b",\"total_us\":", micros(record.total));
-    name(out, b",\"snapshot\":", record.snapshot);
-    if let Some(user_agent) = record.user_agent {
-        text(out, b",\"user_agent\":", cut(user_agent, USER_AGENT_LIMIT));
-    }
-    out.extend_from_slice(b"}\n");
+pub(super) fn append(page: &mut Page, timestamp: &mut Timestamp, record: &Record<'_>) {
+    page.write(ROOM, |pen| line(pen, timestamp, record));
 }
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+#[inline]
+fn line<'a>(pen: Pen<'a>, timestamp: &mut Timestamp, record: &Record<'_>) -> Pen<'a> {
+    let pen = timestamp.write(pen.put(b"{\"time\":\""), record.time);
+    let mut pen = text(pen.put(b"\",\"request_id\":\""), record.request_id, ID_LIMIT);
+    if let Some(trace_id) = record.trace_id {
+        pen = text(pen.put(b"\",\"trace_id\":\""), trace_id.as_bytes(), ID_LIMIT);
+    }
+    pen = address::ip(pen.put(b"\",\"client\":\""), record.client);
+    pen = text(pen.put(b"\",\"listener\":\""), record.listener.as_bytes(), NAME_LIMIT);
+    pen = pen.put(b"\",\"protocol\":\"").copy(record.protocol.as_bytes());
+    if let Some(tls) = record.tls {
+        pen = pen.put(b"\",\"tls\":\"").copy(tls.as_bytes());
+    }
+    if !record.method.is_empty() {
+        pen = text(pen.put(b"\",\"method\":\""), record.method, METHOD_LIMIT);
+    }
+    if !record.host.is_empty() {
+        pen = text(pen.put(b"\",\"host\":\""), record.host, HOST_LIMIT);
+    }
+    if !record.path.is_empty() {
+        pen = text(pen.put(b"\",\"path\":\""), record.path, PATH_LIMIT);
+    }
+    if let Some(Escaped(route)) = record.route {
+        pen = pen.put(b"\",\"route\":\"").copy(route);
+    }
+    pen = pen.put(b"\",\"status\":").number(u64::from(record.status));
+    if let Some(reason) = record.reason {
+        pen = pen.put(b",\"reason\":\"").copy(reason.as_str().as_bytes()).put(b"\"");
+    }
+    if let Some(Escaped(upstream)) = record.upstream {
+        pen = pen.put(b",\"upstream\":\"").copy(upstream);
+        if let Some(endpoint) = record.endpoint {
+            pen = address::socket(pen.put(b"\",\"endpoint\":\""), endpoint);
+        }
+        pen = pen.put(b"\",\"attempts\":").number(u64::from(record.attempts));
+        pen = match (record.endpoint, record.upstream_reused) {
+            (Some(_), true) => pen.put(b",\"upstream_reused\":true"),
+            (Some(_), false) => pen.put(b",\"upstream_reused\":false"),
+            (None, _) => pen,
+        };
+    }
+    pen = pen.put(b",\"request_bytes\":").number(record.request_bytes);
+    pen = pen.put(b",\"response_bytes\":").number(record.response_bytes);
+    if let Some(connect) = record.connect {
+        pen = pen.put(b",\"connect_us\":").number(micros(connect));
+    }
+    if let Some(first_byte) = record.first_byte {
+        pen = pen.put(b",\"first_byte_us\":").number(micros(first_byte));
+    }
+    pen = pen.put(b",\"total_us\":").number(micros(record.total));
+    pen = pen.put(b",\"snapshot\":\"").copy(&record.snapshot.0);
+    if let Some(user_agent) = record.user_agent {
+        pen = text(pen.put(b"\",\"user_agent\":\""), user_agent, USER_AGENT_LIMIT);
+    }
+    pen.put(b"\"}\n")
+}
+
+/// The inside of a JSON string.
+#[inline]
+fn text<'a>(pen: Pen<'a>, value: &[u8], limit: usize) -> Pen<'a> {
+    if value.len() > limit {
+        return odd_text(pen, value, limit);
+    }
+    pen.copy_plain(value).unwrap_or_else(|pen| odd_text(pen, value, limit))
+}
+
+/// A text that is cut, or needs escapes.
+#[cold]
+fn odd_text<'a>(pen: Pen<'a>, value: &[u8], limit: usize) -> Pen<'a> {
+    let (value, is_cut) = cut(value, limit);
+    let pen = escape(pen, value);
+    if is_cut { pen.copy("…".as_bytes()) } else { pen }
+}
+
+/// A name as it stands inside a JSON string, made once for all lines that will have it.
+#[derive(Clone, Debug)]
+pub struct Escaped(Box<[u8]>);
+
+impl Escaped {
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let mut page = Page::default();
+        page.write(ROOM, |pen| odd_text(pen, name.as_bytes(), NAME_LIMIT));
+        Self(page.filled().into())
+    }
 }
 
 /// The value, and whether something was cut off; a character is never cut in two.
@@ -138,33 +172,9 @@ fn cut(value: &[u8], limit: usize) -> (&[u8], bool) {
     (value.get(..end).unwrap_or(value), true)
 }
 
-fn name(out: &mut Vec<u8>, key: &[u8], value: &str) {
-    text(out, key, (value.as_bytes(), false));
-}
-
-fn text(out: &mut Vec<u8>, key: &[u8], (value, is_cut): (&[u8], bool)) {
-    out.extend_from_slice(key);
-    out.push(b'"');
-    // In blocks without an early exit, which the compiler turns into vector instructions.
-    if value.chunks(32).all(|block| block.iter().fold(true, |plain, byte| plain & is_plain(*byte))) {
-        out.extend_from_slice(value);
-    } else {
-        escape(out, value);
-    }
-    if is_cut {
-        out.extend_from_slice("…".as_bytes());
-    }
-    out.push(b'"');
-}
-
-fn is_plain(byte: u8) -> bool {
-    (b' '..0x7F).contains(&byte) & (byte != b'"') & (byte != b'\\')
-}
-
 /// JSON string escapes; invalid UTF-8 becomes U+FFFD. Also escapes DEL and the C1 controls, which RFC 8259 §7
 /// would allow: some of them steer the terminal of whoever reads the log.
-#[cold]
-fn escape(out: &mut Vec<u8>, value: &[u8]) {
+fn escape<'a>(mut pen: Pen<'a>, value: &[u8]) -> Pen<'a> {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let hex = |value: u32| HEX.get(value as usize & 15).copied().unwrap_or_default();
     for chunk in value.utf8_chunks() {
@@ -180,63 +190,19 @@ fn escape(out: &mut Vec<u8>, value: &[u8]) {
                 control if control.is_control() => 0,
                 _ => continue,
             };
-            out.extend_from_slice(valid.get(copied..at).unwrap_or_default().as_bytes());
+            pen = pen.copy(valid.get(copied..at).unwrap_or_default().as_bytes());
             copied = at + character.len_utf8();
             if short == 0 {
                 let code = u32::from(character);
-                out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex(code >> 4), hex(code)]);
+                pen = pen.put(&[b'\\', b'u', b'0', b'0', hex(code >> 4), hex(code)]);
             } else {
-                out.extend_from_slice(&[b'\\', short]);
+                pen = pen.put(&[b'\\', short]);
             }
         }
-        out.extend_from_slice(valid.get(copied..).unwrap_or_default().as_bytes());
+        pen = pen.copy(valid.get(copied..).unwrap_or_default().as_bytes());
         if !chunk.invalid().is_empty() {
-            out.extend_from_slice("\u{FFFD}".as_bytes());
+            pen = pen.copy("\u{FFFD}".as_bytes());
         }
     }
-}
-
-fn number(out: &mut Vec<u8>, key: &[u8], value: u64) {
-    out.extend_from_slice(key);
-    digits(out, value);
-}
-
-fn digits(out: &mut Vec<u8>, mut value: u64) {
-    let mut digits = [0; 20];
-    let mut start = digits.len();
-    for slot in digits.iter_mut().rev() {
-        *slot = b'0' + (value % 10) as u8;
-        start -= 1;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(start..).unwrap_or_default());
-}
-
-fn address(out: &mut Vec<u8>, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            digits(out, u64::from(a));
-            for octet in [b, c, d] {
-                out.push(b'.');
-                digits(out, u64::from(octet));
-            }
-        }
-        // Writing into a vector cannot fail.
-        IpAddr::V6(address) => drop(write!(out, "{address}")),
-    }
-}
-
-fn socket_address(out: &mut Vec<u8>, endpoint: SocketAddr) {
-    match endpoint {
-        SocketAddr::V4(_) => {
-            address(out, endpoint.ip());
-            out.push(b':');
-            digits(out, u64::from(endpoint.port()));
-        }
-        SocketAddr::V6(endpoint) => drop(write!(out, "{endpoint}")),
-    }
+    pen
 }

@@ -7,9 +7,11 @@
 //!
 //! Lines of one thread stand in the order in which its requests ended; across threads, `time` tells the order.
 
+mod address;
 mod line;
 mod losses;
 mod output;
+mod page;
 #[cfg(test)]
 mod tests;
 mod timestamp;
@@ -24,10 +26,11 @@ use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
 
-pub use line::{FIELDS, Field};
+pub use line::{Escaped, FIELDS, Field};
 
 use self::losses::Losses;
 use self::output::Output;
+use self::page::Page;
 use self::timestamp::Timestamp;
 use super::{Metrics, Record};
 use crate::base::clock;
@@ -95,8 +98,10 @@ struct Buffers {
     closed: bool,
 }
 
+/// In cache lines that no other thread's buffer touches.
+#[repr(align(128))]
 struct Buffer {
-    bytes: Vec<u8>,
+    page: Page,
     lines: usize,
     /// The writer has been told about this fill.
     announced: bool,
@@ -146,7 +151,7 @@ impl AccessLog {
             finished: Mutex::new(false),
             on_finished: Condvar::new(),
         });
-        let of_writer = Writer { shared: Arc::clone(&shared), output, batch: Vec::new(), reported_at: None };
+        let of_writer = Writer { shared: Arc::clone(&shared), output, batch: Page::default(), reported_at: None };
         let writer = thread::Builder::new()
             .name("access-log".to_owned())
             .spawn(move || of_writer.run())
@@ -230,25 +235,25 @@ impl Shared {
 
 impl Buffer {
     fn new() -> Self {
-        Self { bytes: Vec::new(), lines: 0, announced: false, closed: false, timestamp: Timestamp::new() }
+        Self { page: Page::default(), lines: 0, announced: false, closed: false, timestamp: Timestamp::new() }
     }
 
     fn append(&mut self, record: &Record<'_>, limits: Limits) -> Written {
-        if self.closed || self.lines >= limits.lines || self.bytes.len() >= limits.bytes {
+        if self.closed || self.lines >= limits.lines || self.page.filled().len() >= limits.bytes {
             return Written::Dropped;
         }
-        line::append(&mut self.bytes, &mut self.timestamp, record);
+        line::append(&mut self.page, &mut self.timestamp, record);
         self.lines += 1;
-        if !self.announced && (self.bytes.len() >= WAKE_BYTES || self.lines * 2 >= limits.lines) {
+        if !self.announced && (self.page.filled().len() >= WAKE_BYTES || self.lines * 2 >= limits.lines) {
             self.announced = true;
             return Written::WellFilled;
         }
         Written::Buffered
     }
 
-    /// Takes everything out, leaving an empty vector in its place.
-    fn take(&mut self, batch: &mut Vec<u8>) {
-        std::mem::swap(&mut self.bytes, batch);
+    /// Takes everything out, leaving an empty page in its place.
+    fn take(&mut self, batch: &mut Page) {
+        std::mem::swap(&mut self.page, batch);
         self.lines = 0;
         self.announced = false;
     }
@@ -258,7 +263,7 @@ struct Writer {
     shared: Arc<Shared>,
     output: Output,
     /// Empty between two buffers; changes places with the buffer that is collected, so that neither allocates again.
-    batch: Vec<u8>,
+    batch: Page,
     /// When the last error was reported.
     reported_at: Option<Instant>,
 }
@@ -298,25 +303,26 @@ impl Writer {
                 buffer.closed = last_time;
                 buffer.take(&mut self.batch);
             }
-            if !self.batch.is_empty() {
+            if !self.batch.filled().is_empty() {
                 self.write_batch();
             }
         }
         drop(buffers);
         // A buffer that only the list holds belonged to a thread that has ended.
-        lock(&self.shared.buffers).all.retain(|buffer| Arc::strong_count(buffer) > 1 || !lock(buffer).bytes.is_empty());
+        lock(&self.shared.buffers)
+            .all
+            .retain(|buffer| Arc::strong_count(buffer) > 1 || !lock(buffer).page.filled().is_empty());
     }
 
     fn write_batch(&mut self) {
         if let Err(error) = self.output.follow_rename(clock::now()) {
             self.failed(&error, "cannot follow the access log, which was moved away; the old file stays in use");
         }
-        if let Err(failed) = self.output.write(&self.batch) {
+        if let Err(failed) = self.output.write(self.batch.filled()) {
             self.shared.losses.count(failed.lines);
             self.failed(&failed.error, "cannot write the access log");
         }
-        self.batch.clear();
-        self.batch.shrink_to(KEEP_BYTES);
+        self.batch.clear(KEEP_BYTES);
     }
 
     fn failed(&mut self, error: &io::Error, what: &'static str) {

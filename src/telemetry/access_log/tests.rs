@@ -1,6 +1,7 @@
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::LazyLock;
 use std::sync::mpsc::{self, Receiver, Sender};
 
 use proptest::prelude::*;
@@ -11,10 +12,13 @@ use crate::base::reason::Reason;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Names of the configuration, as a snapshot holds them.
+static NAMES: LazyLock<[Escaped; 3]> = LazyLock::new(|| ["orders-read", "orders", "0a1b2c3d4e5f"].map(Escaped::new));
+
 fn record(request_id: &str) -> Record<'_> {
     Record {
         time: Duration::from_micros(1_763_775_907_000_123),
-        request_id,
+        request_id: request_id.as_bytes(),
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736"),
         client: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7)),
         listener: "public",
@@ -23,10 +27,10 @@ fn record(request_id: &str) -> Record<'_> {
         method: b"GET",
         host: b"api.example.com",
         path: b"/api/orders/42",
-        route: Some("orders-read"),
+        route: Some(&NAMES[0]),
         status: 504,
         reason: Some(Reason::UpstreamTimeout),
-        upstream: Some("orders"),
+        upstream: Some(&NAMES[1]),
         endpoint: Some("10.0.0.8:8080".parse().unwrap()),
         attempts: 2,
         upstream_reused: true,
@@ -35,15 +39,15 @@ fn record(request_id: &str) -> Record<'_> {
         connect: Some(Duration::from_micros(811)),
         first_byte: Some(Duration::from_millis(15)),
         total: Duration::from_micros(16_204),
-        snapshot: "0a1b2c3d4e5f",
+        snapshot: &NAMES[2],
         user_agent: Some(b"curl/8.7.1"),
     }
 }
 
 fn line_of(record: &Record<'_>) -> Vec<u8> {
-    let mut out = Vec::new();
-    line::append(&mut out, &mut Timestamp::new(), record);
-    out
+    let mut page = Page::default();
+    line::append(&mut page, &mut Timestamp::new(), record);
+    page.filled().to_vec()
 }
 
 fn log_into(sink: impl Write + Send + 'static, lines: usize) -> (AccessLog, Metrics) {
@@ -135,6 +139,42 @@ fn long_texts_are_cut_between_characters() {
     let line: Value = serde_json::from_slice(&line_of(&long)).unwrap();
     assert_eq!(line["path"].as_str().unwrap(), format!("/{}…", "ä".repeat(2_047)));
     assert_eq!(line["user_agent"].as_str().unwrap(), format!("{}…", "\u{FFFD}".repeat(512)));
+}
+
+#[test]
+fn the_longest_line_has_room() {
+    let escaped = [0; 5_000];
+    let name = str::from_utf8(&escaped).unwrap();
+    let configured = Escaped::new(name);
+    let longest = SocketAddr::from(([0xffff; 8], 65_535));
+    let record = Record {
+        request_id: &escaped,
+        trace_id: Some(name),
+        client: longest.ip(),
+        listener: name,
+        method: &escaped,
+        host: &escaped,
+        path: &escaped,
+        route: Some(&configured),
+        status: u16::MAX,
+        upstream: Some(&configured),
+        endpoint: Some(longest),
+        attempts: u8::MAX,
+        upstream_reused: false,
+        request_bytes: u64::MAX,
+        response_bytes: u64::MAX,
+        connect: Some(Duration::MAX),
+        first_byte: Some(Duration::MAX),
+        total: Duration::MAX,
+        snapshot: &configured,
+        user_agent: Some(&escaped),
+        ..record("")
+    };
+    for reason in Reason::ALL {
+        let line: Value = serde_json::from_slice(&line_of(&Record { reason: Some(*reason), ..record })).unwrap();
+        assert_eq!(line.as_object().unwrap().len(), FIELDS.len());
+        assert_eq!(line["user_agent"].as_str().unwrap().len(), 512 + "…".len());
+    }
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::page::{Pen, eight_digits};
+
 /// 9999-12-31T23:59:59Z: RFC 3339 knows years of four digits.
 const LAST_SECOND: u64 = 253_402_300_799;
 const SECONDS_PER_DAY: u64 = 86_400;
@@ -16,23 +18,15 @@ impl Timestamp {
         Self { second: 0, text: render(0) }
     }
 
-    /// Appends `2026-11-22T09:05:07.000123Z`.
-    pub(super) fn append(&mut self, out: &mut Vec<u8>, since_epoch: Duration) {
+    /// Writes `2026-11-22T09:05:07.000123Z`.
+    #[inline]
+    pub(super) fn write<'a>(&mut self, pen: Pen<'a>, since_epoch: Duration) -> Pen<'a> {
         let second = since_epoch.as_secs().min(LAST_SECOND);
         if second != self.second {
             *self = Self { second, text: render(second) };
         }
-        let micros = u64::from(since_epoch.subsec_micros());
-        out.extend_from_slice(&self.text);
-        out.extend_from_slice(&[
-            digit(micros / 100_000),
-            digit(micros / 10_000),
-            digit(micros / 1_000),
-            digit(micros / 100),
-            digit(micros / 10),
-            digit(micros),
-            b'Z',
-        ]);
+        let [_, _, micros @ ..] = eight_digits(u64::from(since_epoch.subsec_micros()));
+        pen.put(&self.text).put(&micros).put(b"Z")
     }
 }
 
@@ -41,6 +35,7 @@ fn digit(value: u64) -> u8 {
 }
 
 /// `2026-11-22T09:05:07.`
+#[cold]
 fn render(second: u64) -> [u8; 20] {
     let (year, month, day) = civil(second / SECONDS_PER_DAY);
     let time = second % SECONDS_PER_DAY;
@@ -86,12 +81,13 @@ fn civil(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::page::Page;
     use super::*;
 
     fn text(timestamp: &mut Timestamp, since_epoch: Duration) -> String {
-        let mut out = Vec::new();
-        timestamp.append(&mut out, since_epoch);
-        String::from_utf8(out).unwrap()
+        let mut page = Page::default();
+        page.write(64, |pen| timestamp.write(pen, since_epoch));
+        String::from_utf8(page.filled().to_vec()).unwrap()
     }
 
     #[test]

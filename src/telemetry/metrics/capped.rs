@@ -1,7 +1,7 @@
-//! Series by the name of something that is configured: bounded in number, taken away when the name is gone.
+//! Counters by the name of something that is configured: bounded in number, taken away when the name is gone.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Stands for all names beyond the bound.
 pub(super) const OTHER: &str = "other";
@@ -10,17 +10,17 @@ pub(super) const OTHER: &str = "other";
 pub(super) struct Capped<T> {
     what: &'static str,
     limit: usize,
-    handles: Mutex<HashMap<Box<str>, T>>,
+    handles: Mutex<BTreeMap<Box<str>, T>>,
 }
 
 impl<T: Clone> Capped<T> {
     pub(super) fn new(what: &'static str, limit: usize) -> Self {
-        Self { what, limit, handles: Mutex::new(HashMap::new()) }
+        Self { what, limit, handles: Mutex::new(BTreeMap::new()) }
     }
 
     /// The handle of this name, made when it is new; that of [`OTHER`] when there are too many names.
-    pub(super) fn get(&self, name: &str, make: impl Fn(&str) -> T) -> T {
-        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn get(&self, name: &str, make: impl Fn() -> T) -> T {
+        let mut handles = self.lock();
         if let Some(handle) = handles.get(name) {
             return handle.clone();
         }
@@ -36,21 +36,23 @@ impl<T: Clone> Capped<T> {
                 "too many names for metrics, counting further ones as `other`"
             );
         }
-        let handle = make(name);
+        let handle = make();
         handles.insert(name.into(), handle.clone());
         handle
     }
 
     /// Forgets the names that are not in the list; [`OTHER`] stays, since it is nobody's name.
-    pub(super) fn retain(&self, names: &[&str], forget: impl Fn(&str)) {
+    pub(super) fn retain(&self, names: &[&str]) {
         let names: HashSet<&str> = names.iter().copied().collect();
-        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
-        handles.retain(|name, _| {
-            let is_kept = **name == *OTHER || names.contains(&**name);
-            if !is_kept {
-                forget(name);
-            }
-            is_kept
-        });
+        self.lock().retain(|name, _| **name == *OTHER || names.contains(&**name));
+    }
+
+    /// Every name with its handle.
+    pub(super) fn all(&self) -> Vec<(Box<str>, T)> {
+        self.lock().iter().map(|(name, handle)| (name.clone(), handle.clone())).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Box<str>, T>> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

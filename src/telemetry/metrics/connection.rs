@@ -1,10 +1,15 @@
 //! What is counted for connections: of clients by listener, to services by upstream.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::Registry;
 
-use super::{catalogue, counter, gauge, to_gauge};
+use super::capped::Capped;
+use super::exposition::{self, Series};
+use super::sharded::{Counter, Sharded};
+use super::{catalogue, to_gauge};
 
 /// How a TLS handshake with a client ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,122 +62,163 @@ impl UpstreamConnection {
 
 /// The counters of one listener.
 #[derive(Clone)]
-pub struct ListenerMetrics(Arc<ListenerSeries>);
+pub struct ListenerMetrics(Arc<Sharded<ListenerCells>>);
 
-struct ListenerSeries {
-    open: IntGauge,
-    accepted: IntCounter,
-    refused: IntCounter,
-    handshakes: [IntCounter; 4],
+#[derive(Default)]
+struct ListenerCells {
+    /// Up and down.
+    open: Counter,
+    accepted: Counter,
+    refused: Counter,
+    handshakes: [Counter; Handshake::ALL.len()],
 }
 
 impl ListenerMetrics {
     /// Counts an accepted connection, which is open until the guard is dropped.
     #[must_use = "the connection counts as open until this is dropped"]
     pub fn accepted(&self) -> OpenConnection {
-        self.0.accepted.inc();
-        self.0.open.inc();
+        let (cells, writer) = self.0.mine();
+        cells.accepted.add(1, writer);
+        cells.open.add(1, writer);
         OpenConnection(Arc::clone(&self.0))
     }
 
     /// Counts a connection that was closed at once.
     pub fn refused(&self) {
-        self.0.refused.inc();
+        let (cells, writer) = self.0.mine();
+        cells.refused.add(1, writer);
     }
 
     pub fn handshake(&self, outcome: Handshake) {
-        if let Some(counter) = self.0.handshakes.get(outcome as usize) {
-            counter.inc();
+        let (cells, writer) = self.0.mine();
+        if let Some(counter) = cells.handshakes.get(outcome as usize) {
+            counter.add(1, writer);
         }
     }
 }
 
 /// An open client connection.
-pub struct OpenConnection(Arc<ListenerSeries>);
+pub struct OpenConnection(Arc<Sharded<ListenerCells>>);
 
 impl Drop for OpenConnection {
     fn drop(&mut self) {
-        self.0.open.dec();
+        let (cells, writer) = self.0.mine();
+        cells.open.subtract(1, writer);
+    }
+}
+
+/// All listeners.
+pub(super) struct Listeners {
+    threads: usize,
+    named: Mutex<BTreeMap<Box<str>, ListenerMetrics>>,
+}
+
+impl Listeners {
+    pub(super) fn register(registry: &Registry, threads: usize) -> Arc<Self> {
+        let listeners = Arc::new(Self { threads, named: Mutex::default() });
+        let families = [
+            &catalogue::CONNECTIONS_OPEN,
+            &catalogue::CONNECTIONS,
+            &catalogue::CONNECTIONS_REFUSED,
+            &catalogue::TLS_HANDSHAKES,
+        ];
+        let these = Arc::clone(&listeners);
+        exposition::register(registry, &families, move || {
+            let mut series = families.map(Series::new);
+            for (name, ListenerMetrics(cells)) in &*these.named() {
+                let [open, accepted, refused, handshakes] = &mut series;
+                open.gauge(&[name], cells.sum(|cells| cells.open.get()).cast_signed());
+                accepted.counter(&[name], cells.sum(|cells| cells.accepted.get()));
+                refused.counter(&[name], cells.sum(|cells| cells.refused.get()));
+                for outcome in Handshake::ALL {
+                    let (result, version) = outcome.labels();
+                    let number = |cells: &ListenerCells| cells.handshakes.get(outcome as usize).map_or(0, Counter::get);
+                    handshakes.counter(&[name, result, version], cells.sum(number));
+                }
+            }
+            series.map(Series::finish).into()
+        });
+        listeners
+    }
+
+    pub(super) fn get(&self, name: &str) -> ListenerMetrics {
+        let make = || ListenerMetrics(Arc::new(Sharded::new(self.threads)));
+        self.named().entry(name.into()).or_insert_with(make).clone()
+    }
+
+    fn named(&self) -> MutexGuard<'_, BTreeMap<Box<str>, ListenerMetrics>> {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The counters of one upstream.
 #[derive(Clone)]
-pub struct UpstreamMetrics(Arc<UpstreamSeries>);
+pub struct UpstreamMetrics(Arc<OfUpstream>);
 
-struct UpstreamSeries {
-    connections: [IntCounter; 5],
-    endpoints: IntGauge,
-    dns_failures: IntCounter,
+struct OfUpstream {
+    cells: Sharded<UpstreamCells>,
+    endpoints: AtomicI64,
+}
+
+#[derive(Default)]
+struct UpstreamCells {
+    connections: [Counter; UpstreamConnection::ALL.len()],
+    dns_failures: Counter,
 }
 
 impl UpstreamMetrics {
     pub fn connection(&self, outcome: UpstreamConnection) {
-        if let Some(counter) = self.0.connections.get(outcome as usize) {
-            counter.inc();
+        let (cells, writer) = self.0.cells.mine();
+        if let Some(counter) = cells.connections.get(outcome as usize) {
+            counter.add(1, writer);
         }
     }
 
     pub fn set_endpoints(&self, number: usize) {
-        self.0.endpoints.set(to_gauge(number));
+        self.0.endpoints.store(to_gauge(number), Ordering::Relaxed);
     }
 
     pub fn dns_failed(&self) {
-        self.0.dns_failures.inc();
+        let (cells, writer) = self.0.cells.mine();
+        cells.dns_failures.add(1, writer);
     }
 }
 
-/// The families that listeners and upstreams take their series from.
-pub(super) struct ConnectionFamilies {
-    open: IntGaugeVec,
-    accepted: IntCounterVec,
-    refused: IntCounterVec,
-    handshakes: IntCounterVec,
-    upstream_connections: IntCounterVec,
-    endpoints: IntGaugeVec,
-    dns_failures: IntCounterVec,
+/// All upstreams that have series now.
+pub(super) struct Upstreams {
+    threads: usize,
+    named: Capped<UpstreamMetrics>,
 }
 
-impl ConnectionFamilies {
-    pub(super) fn register(registry: &Registry) -> Self {
-        Self {
-            open: gauge(registry, &catalogue::CONNECTIONS_OPEN),
-            accepted: counter(registry, &catalogue::CONNECTIONS),
-            refused: counter(registry, &catalogue::CONNECTIONS_REFUSED),
-            handshakes: counter(registry, &catalogue::TLS_HANDSHAKES),
-            upstream_connections: counter(registry, &catalogue::UPSTREAM_CONNECTIONS),
-            endpoints: gauge(registry, &catalogue::UPSTREAM_ENDPOINTS),
-            dns_failures: counter(registry, &catalogue::DNS_FAILURES),
-        }
+impl Upstreams {
+    /// For so many threads, and at most `limit` upstreams.
+    pub(super) fn register(registry: &Registry, threads: usize, limit: usize) -> Arc<Self> {
+        let upstreams = Arc::new(Self { threads, named: Capped::new("upstreams", limit) });
+        let families = [&catalogue::UPSTREAM_CONNECTIONS, &catalogue::UPSTREAM_ENDPOINTS, &catalogue::DNS_FAILURES];
+        let these = Arc::clone(&upstreams);
+        exposition::register(registry, &families, move || {
+            let mut series = families.map(Series::new);
+            for (name, UpstreamMetrics(upstream)) in these.named.all() {
+                let [connections, endpoints, dns_failures] = &mut series;
+                for outcome in UpstreamConnection::ALL {
+                    let number =
+                        |cells: &UpstreamCells| cells.connections.get(outcome as usize).map_or(0, Counter::get);
+                    connections.counter(&[&name, outcome.label()], upstream.cells.sum(number));
+                }
+                endpoints.gauge(&[&name], upstream.endpoints.load(Ordering::Relaxed));
+                dns_failures.counter(&[&name], upstream.cells.sum(|cells| cells.dns_failures.get()));
+            }
+            series.map(Series::finish).into()
+        });
+        upstreams
     }
 
-    pub(super) fn listener(&self, name: &str) -> ListenerMetrics {
-        ListenerMetrics(Arc::new(ListenerSeries {
-            open: self.open.with_label_values(&[name]),
-            accepted: self.accepted.with_label_values(&[name]),
-            refused: self.refused.with_label_values(&[name]),
-            handshakes: Handshake::ALL.map(|outcome| {
-                let (result, version) = outcome.labels();
-                self.handshakes.with_label_values(&[name, result, version])
-            }),
-        }))
+    pub(super) fn get(&self, name: &str) -> UpstreamMetrics {
+        let make = || OfUpstream { cells: Sharded::new(self.threads), endpoints: AtomicI64::new(0) };
+        self.named.get(name, || UpstreamMetrics(Arc::new(make())))
     }
 
-    pub(super) fn upstream(&self, name: &str) -> UpstreamMetrics {
-        UpstreamMetrics(Arc::new(UpstreamSeries {
-            connections: UpstreamConnection::ALL
-                .map(|outcome| self.upstream_connections.with_label_values(&[name, outcome.label()])),
-            endpoints: self.endpoints.with_label_values(&[name]),
-            dns_failures: self.dns_failures.with_label_values(&[name]),
-        }))
-    }
-
-    /// Errors mean that a series is not there, which is what is wanted.
-    pub(super) fn forget_upstream(&self, name: &str) {
-        for outcome in UpstreamConnection::ALL {
-            self.upstream_connections.remove_label_values(&[name, outcome.label()]).ok();
-        }
-        self.endpoints.remove_label_values(&[name]).ok();
-        self.dns_failures.remove_label_values(&[name]).ok();
+    pub(super) fn retain(&self, names: &[&str]) {
+        self.named.retain(names);
     }
 }

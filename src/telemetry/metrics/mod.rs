@@ -1,38 +1,45 @@
 //! Metrics for Prometheus, from one [catalogue](FAMILIES), with closed label sets.
 //!
-//! Handles are resolved when a snapshot is compiled and kept in it; counting a request looks nothing up.
+//! Handles are found when a snapshot is compiled and kept in it; counting a request looks nothing up. What is counted for
+//! requests and connections each thread counts for itself, and a scrape adds it up; what seldom changes is in the metrics
+//! of the `prometheus` crate.
 
 mod capped;
 mod catalogue;
 mod connection;
+mod exposition;
+mod histogram;
 mod route;
+mod sharded;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use crate::base::reason::Reason;
 use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{
-    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
 pub use catalogue::{FAMILIES, Family, Kind, LABELS, LATENCY_BUCKETS, Label, PROCESS};
 pub use connection::{Handshake, ListenerMetrics, OpenConnection, UpstreamConnection, UpstreamMetrics};
 pub use route::RouteMetrics;
 
-use self::capped::Capped;
-use self::connection::ConnectionFamilies;
-use self::route::RouteFamilies;
+use self::connection::{Listeners, Upstreams};
+use self::exposition::Series;
+use self::route::Routes;
+use self::sharded::{Counter, Sharded};
 
 /// Routes with series of their own, retired ones included until [`Metrics::retain_routes`]; further ones share `other`.
 /// A route has 46 series.
 pub const MAX_ROUTES: usize = 2_000;
 /// Upstreams with series of their own, likewise. An upstream has 7 series.
 pub const MAX_UPSTREAMS: usize = 1_000;
+/// Threads that serve no requests and count now and then: the main one and that of control.
+const OTHER_THREADS: usize = 2;
 /// Stands for requests that no route matched.
 const UNROUTED: &str = "none";
 
@@ -45,12 +52,11 @@ pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
-    route_families: RouteFamilies,
-    routes: Capped<RouteMetrics>,
-    unrouted: RouteMetrics,
-    connection_families: ConnectionFamilies,
-    upstreams: Capped<UpstreamMetrics>,
-    requests_in_flight: IntGauge,
+    routes: Arc<Routes>,
+    listeners: Arc<Listeners>,
+    upstreams: Arc<Upstreams>,
+    /// Up and down.
+    requests_in_flight: Arc<Sharded<Counter>>,
     reloads_succeeded: IntCounter,
     reloads_failed: IntCounter,
     reload_last_success: IntGauge,
@@ -79,21 +85,27 @@ pub struct Published<'a> {
 }
 
 impl Metrics {
-    /// A registry of its own: two of them, as in tests, never meet.
+    /// For one thread on each core; see [`Metrics::for_threads`].
     #[must_use]
     pub fn new() -> Self {
+        Self::for_threads(thread::available_parallelism().map_or(1, Into::into))
+    }
+
+    /// For so many threads that serve requests. More may count, but share what they write.
+    ///
+    /// With a registry of its own: two of them, as in tests, never meet.
+    #[must_use]
+    pub fn for_threads(threads: usize) -> Self {
+        let threads = threads + OTHER_THREADS;
         let registry = Registry::new();
-        let route_families = RouteFamilies::register(&registry);
         let reloads = counter(&registry, &catalogue::RELOADS);
         gauge(&registry, &catalogue::BUILD_INFO).with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         sound(registry.register(Box::new(ProcessCollector::for_self())));
         Self(Arc::new(Inner {
-            unrouted: route_families.of(UNROUTED),
-            route_families,
-            routes: Capped::new("routes", MAX_ROUTES),
-            connection_families: ConnectionFamilies::register(&registry),
-            upstreams: Capped::new("upstreams", MAX_UPSTREAMS),
-            requests_in_flight: single_gauge(&registry, &catalogue::REQUESTS_IN_FLIGHT),
+            routes: Routes::register(&registry, threads, MAX_ROUTES),
+            listeners: Listeners::register(&registry, threads),
+            upstreams: Upstreams::register(&registry, threads, MAX_UPSTREAMS),
+            requests_in_flight: in_flight(&registry, threads),
             reloads_succeeded: reloads.with_label_values(&["success"]),
             reloads_failed: reloads.with_label_values(&["failure"]),
             reload_last_success: single_gauge(&registry, &catalogue::RELOAD_LAST_SUCCESS),
@@ -115,50 +127,48 @@ impl Metrics {
     /// The handles of a route: the same again for the same name, so that counters survive a reload.
     #[must_use]
     pub fn route(&self, name: &str) -> RouteMetrics {
-        if name == UNROUTED {
-            return self.unrouted();
-        }
-        self.0.routes.get(name, |name| self.0.route_families.of(name))
+        self.0.routes.get(name)
     }
 
     /// The handles for requests that no route matched.
     #[must_use]
     pub fn unrouted(&self) -> RouteMetrics {
-        self.0.unrouted.clone()
+        self.0.routes.unrouted().clone()
     }
 
     /// Removes the series of routes that are not in this list. Call it once a new snapshot is live; what requests of
     /// the old one still count is lost.
     pub fn retain_routes(&self, names: &[&str]) {
-        self.0.routes.retain(names, |name| self.0.route_families.forget(name));
+        self.0.routes.retain(names);
     }
 
     #[must_use]
     pub fn listener(&self, name: &str) -> ListenerMetrics {
-        self.0.connection_families.listener(name)
+        self.0.listeners.get(name)
     }
 
     /// The handles of an upstream: the same again for the same name.
     #[must_use]
     pub fn upstream(&self, name: &str) -> UpstreamMetrics {
-        self.0.upstreams.get(name, |name| self.0.connection_families.upstream(name))
+        self.0.upstreams.get(name)
     }
 
     /// Removes the series of upstreams that are not in this list.
     pub fn retain_upstreams(&self, names: &[&str]) {
-        self.0.upstreams.retain(names, |name| self.0.connection_families.forget_upstream(name));
+        self.0.upstreams.retain(names);
     }
 
     /// Counts a request as in flight until the guard is dropped.
     #[must_use = "the request counts as in flight until this is dropped"]
-    pub fn request_started(&self) -> InFlight {
-        self.0.requests_in_flight.inc();
-        InFlight(self.0.requests_in_flight.clone())
+    pub fn request_started(&self) -> InFlight<'_> {
+        let (counter, writer) = self.0.requests_in_flight.mine();
+        counter.add(1, writer);
+        InFlight(&self.0.requests_in_flight)
     }
 
     /// Counts a refusal that no request stands behind: a connection or a stream that was never one.
     pub fn refused(&self, reason: Reason) {
-        self.0.unrouted.count(reason);
+        self.0.routes.unrouted().count(reason);
     }
 
     /// The first configuration went live.
@@ -241,12 +251,24 @@ impl Default for Metrics {
 }
 
 /// A request that has not ended.
-pub struct InFlight(IntGauge);
+pub struct InFlight<'a>(&'a Sharded<Counter>);
 
-impl Drop for InFlight {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.dec();
+        let (counter, writer) = self.0.mine();
+        counter.subtract(1, writer);
     }
+}
+
+fn in_flight(registry: &Registry, threads: usize) -> Arc<Sharded<Counter>> {
+    let counter = Arc::new(Sharded::<Counter>::new(threads));
+    let this = Arc::clone(&counter);
+    exposition::register(registry, &[&catalogue::REQUESTS_IN_FLIGHT], move || {
+        let mut series = Series::new(&catalogue::REQUESTS_IN_FLIGHT);
+        series.gauge(&[], this.sum(Counter::get).cast_signed());
+        vec![series.finish()]
+    });
+    counter
 }
 
 fn to_gauge(number: impl TryInto<i64>) -> i64 {
@@ -267,11 +289,6 @@ fn gauge(registry: &Registry, family: &Family) -> IntGaugeVec {
 
 fn single_gauge(registry: &Registry, family: &Family) -> IntGauge {
     register(registry, sound(IntGauge::new(family.name, family.help)))
-}
-
-fn histogram(registry: &Registry, family: &Family) -> HistogramVec {
-    let opts = HistogramOpts::new(family.name, family.help).buckets(family.kind.buckets().to_vec());
-    register(registry, sound(HistogramVec::new(opts, family.labels)))
 }
 
 fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {

@@ -2,45 +2,63 @@
 
 use std::sync::Arc;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, Registry};
+use prometheus::Registry;
 
-use super::{catalogue, counter, histogram};
+use super::capped::Capped;
+use super::exposition::{self, Series};
+use super::histogram::Histogram;
+use super::sharded::{Counter, Sharded};
+use super::{UNROUTED, catalogue};
 use crate::base::reason::Reason;
 use crate::telemetry::Record;
 
 /// In the order of [`class_index`].
 const CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// The counters of one route, resolved once: observing takes no lock and formats nothing.
+/// The counters of one route, found once: observing takes no lock, looks nothing up and writes what no other thread does.
 #[derive(Clone)]
-pub struct RouteMetrics(Arc<Series>);
+pub struct RouteMetrics(Arc<OfRoute>);
 
-struct Series {
-    requests: [IntCounter; 6],
+struct OfRoute {
+    cells: Sharded<Cells>,
+    /// Of all routes.
+    reasons: Arc<Sharded<Reasons>>,
+}
+
+#[derive(Default)]
+struct Cells {
+    requests: [Counter; CLASSES.len()],
+    request_bytes: Counter,
+    response_bytes: Counter,
     duration: Histogram,
     first_byte: Histogram,
-    request_bytes: IntCounter,
-    response_bytes: IntCounter,
-    /// Of all routes, by [`Reason`]'s place in [`Reason::ALL`].
-    reasons: Arc<[IntCounter]>,
+}
+
+/// By [`Reason`]'s place in [`Reason::ALL`].
+struct Reasons([Counter; Reason::ALL.len()]);
+
+impl Default for Reasons {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Counter::default()))
+    }
 }
 
 impl RouteMetrics {
     /// Counts a finished request.
     pub fn observe(&self, record: &Record<'_>) {
-        let Series { requests, duration, first_byte, request_bytes, response_bytes, .. } = &*self.0;
-        if let Some(requests) = requests.get(class_index(record.status)) {
-            requests.inc();
+        let (cells, writer) = self.0.cells.mine();
+        if let Some(requests) = cells.requests.get(class_index(record.status)) {
+            requests.add(1, writer);
         }
-        duration.observe(record.total.as_secs_f64());
+        cells.duration.observe(record.total, writer);
         if let Some(time) = record.first_byte {
-            first_byte.observe(time.as_secs_f64());
+            cells.first_byte.observe(time, writer);
         }
         if record.request_bytes > 0 {
-            request_bytes.inc_by(record.request_bytes);
+            cells.request_bytes.add(record.request_bytes, writer);
         }
         if record.response_bytes > 0 {
-            response_bytes.inc_by(record.response_bytes);
+            cells.response_bytes.add(record.response_bytes, writer);
         }
         if let Some(reason) = record.reason {
             self.count(reason);
@@ -48,8 +66,9 @@ impl RouteMetrics {
     }
 
     pub(super) fn count(&self, reason: Reason) {
-        if let Some(counter) = self.0.reasons.get(reason as usize) {
-            counter.inc();
+        let (Reasons(reasons), writer) = self.0.reasons.mine();
+        if let Some(counter) = reasons.get(reason as usize) {
+            counter.add(1, writer);
         }
     }
 }
@@ -61,48 +80,77 @@ fn class_index(status: u16) -> usize {
     }
 }
 
-/// The families that routes take their series from.
-pub(super) struct RouteFamilies {
-    requests: IntCounterVec,
-    duration: HistogramVec,
-    first_byte: HistogramVec,
-    request_bytes: IntCounterVec,
-    response_bytes: IntCounterVec,
-    reasons: Arc<[IntCounter]>,
+/// All routes that have series now.
+pub(super) struct Routes {
+    threads: usize,
+    reasons: Arc<Sharded<Reasons>>,
+    unrouted: RouteMetrics,
+    named: Capped<RouteMetrics>,
 }
 
-impl RouteFamilies {
-    pub(super) fn register(registry: &Registry) -> Self {
-        let reasons = counter(registry, &catalogue::REASONS);
-        Self {
-            requests: counter(registry, &catalogue::REQUESTS),
-            duration: histogram(registry, &catalogue::REQUEST_DURATION),
-            first_byte: histogram(registry, &catalogue::FIRST_BYTE),
-            request_bytes: counter(registry, &catalogue::REQUEST_BYTES),
-            response_bytes: counter(registry, &catalogue::RESPONSE_BYTES),
-            reasons: Reason::ALL.iter().map(|reason| reasons.with_label_values(&[reason.as_str()])).collect(),
-        }
+impl Routes {
+    /// For so many threads, and at most `limit` routes.
+    pub(super) fn register(registry: &Registry, threads: usize, limit: usize) -> Arc<Self> {
+        let reasons = Arc::new(Sharded::new(threads));
+        let unrouted = new(&reasons, threads);
+        let routes = Arc::new(Self { threads, reasons, unrouted, named: Capped::new("routes", limit) });
+        let of_routes = [
+            &catalogue::REQUESTS,
+            &catalogue::REQUEST_DURATION,
+            &catalogue::FIRST_BYTE,
+            &catalogue::REQUEST_BYTES,
+            &catalogue::RESPONSE_BYTES,
+        ];
+        let these = Arc::clone(&routes);
+        exposition::register(registry, &of_routes, move || {
+            let mut series = of_routes.map(Series::new);
+            for (name, route) in [(UNROUTED.into(), these.unrouted.clone())].into_iter().chain(these.named.all()) {
+                route.0.fold(&name, &mut series);
+            }
+            series.map(Series::finish).into()
+        });
+        let reasons = Arc::clone(&routes.reasons);
+        exposition::register(registry, &[&catalogue::REASONS], move || {
+            let mut series = Series::new(&catalogue::REASONS);
+            for (at, reason) in Reason::ALL.iter().enumerate() {
+                let count = reasons.sum(|Reasons(reasons)| reasons.get(at).map_or(0, Counter::get));
+                series.counter(&[reason.as_str()], count);
+            }
+            vec![series.finish()]
+        });
+        routes
     }
 
-    pub(super) fn of(&self, route: &str) -> RouteMetrics {
-        RouteMetrics(Arc::new(Series {
-            requests: CLASSES.map(|class| self.requests.with_label_values(&[route, class])),
-            duration: self.duration.with_label_values(&[route]),
-            first_byte: self.first_byte.with_label_values(&[route]),
-            request_bytes: self.request_bytes.with_label_values(&[route]),
-            response_bytes: self.response_bytes.with_label_values(&[route]),
-            reasons: Arc::clone(&self.reasons),
-        }))
+    pub(super) fn get(&self, name: &str) -> RouteMetrics {
+        if name == UNROUTED {
+            return self.unrouted.clone();
+        }
+        self.named.get(name, || new(&self.reasons, self.threads))
     }
 
-    /// Errors mean that a series is not there, which is what is wanted.
-    pub(super) fn forget(&self, route: &str) {
-        for class in CLASSES {
-            self.requests.remove_label_values(&[route, class]).ok();
+    pub(super) fn unrouted(&self) -> &RouteMetrics {
+        &self.unrouted
+    }
+
+    pub(super) fn retain(&self, names: &[&str]) {
+        self.named.retain(names);
+    }
+}
+
+fn new(reasons: &Arc<Sharded<Reasons>>, threads: usize) -> RouteMetrics {
+    RouteMetrics(Arc::new(OfRoute { cells: Sharded::new(threads), reasons: Arc::clone(reasons) }))
+}
+
+impl OfRoute {
+    fn fold(&self, route: &str, series: &mut [Series; 5]) {
+        let [requests, duration, first_byte, request_bytes, response_bytes] = series;
+        for (at, class) in CLASSES.iter().enumerate() {
+            let count = self.cells.sum(|cells| cells.requests.get(at).map_or(0, Counter::get));
+            requests.counter(&[route, class], count);
         }
-        self.duration.remove_label_values(&[route]).ok();
-        self.first_byte.remove_label_values(&[route]).ok();
-        self.request_bytes.remove_label_values(&[route]).ok();
-        self.response_bytes.remove_label_values(&[route]).ok();
+        duration.histogram(&[route], |at| self.cells.sum(|cells| cells.duration.number(at)));
+        first_byte.histogram(&[route], |at| self.cells.sum(|cells| cells.first_byte.number(at)));
+        request_bytes.counter(&[route], self.cells.sum(|cells| cells.request_bytes.get()));
+        response_bytes.counter(&[route], self.cells.sum(|cells| cells.response_bytes.get()));
     }
 }

@@ -99,14 +99,25 @@ pub(super) fn host_text(text: &str) -> Option<&str> {
         let (address, port) = rest.split_once(']')?;
         (address.parse::<Ipv6Addr>().is_ok(), port)
     } else {
-        let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        let length = text.bytes().position(|byte| !sound(byte)).unwrap_or(text.len());
+        let length = text.bytes().position(|byte| !HOST[usize::from(byte)]).unwrap_or(text.len());
         let port = text.get(length..)?;
         (length > 0 && (port.is_empty() || port.starts_with(':')), port)
     };
     let port_sound = port.is_empty() || port.strip_prefix(':').is_some_and(is_port_number);
     (sound && port_sound && text.len() <= MAX_HOST).then_some(text)
 }
+
+static HOST: [bool; 256] = {
+    let mut host = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        #[expect(clippy::cast_possible_truncation, reason = "less than 128")]
+        let character = byte as u8;
+        host[byte] = character.is_ascii_alphanumeric() || matches!(character, b'-' | b'_' | b'.');
+        byte += 1;
+    }
+    host
+};
 
 /// The parameters of a `Forwarded` element that matter here, as written, without quotes.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -170,9 +181,36 @@ fn value(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// RFC 9110 §5.6.2.
 pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        )
+    TOKEN[usize::from(byte)]
 }
+
+static TOKEN: [bool; 256] = {
+    let mut token = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        #[expect(clippy::cast_possible_truncation, reason = "less than 128")]
+        let character = byte as u8;
+        token[byte] = character.is_ascii_graphic()
+            && !matches!(
+                character,
+                b'"' | b'('
+                    | b')'
+                    | b','
+                    | b'/'
+                    | b':'
+                    | b';'
+                    | b'<'
+                    | b'='
+                    | b'>'
+                    | b'?'
+                    | b'@'
+                    | b'['
+                    | b'\\'
+                    | b']'
+                    | b'{'
+                    | b'}'
+            );
+        byte += 1;
+    }
+    token
+};

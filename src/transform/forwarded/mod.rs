@@ -7,7 +7,7 @@
 //! `X-Forwarded-For` is asked first, and `Forwarded` only when there is none: proxies that append to the former often
 //! let the latter through as the client wrote it.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -100,38 +100,46 @@ pub struct Chain<'a> {
     hops: Hops,
 }
 
+/// Proxies that need no allocation: more than two in a row are rare, and the list is moved about.
+const INLINE: usize = 2;
+
 /// From the peer to the client, which may be the same.
 #[derive(Clone, Debug)]
 struct Hops {
     peer: IpAddr,
-    before: [IpAddr; MAX_ENTRIES],
+    inline: [IpAddr; INLINE],
     length: usize,
+    more: Vec<IpAddr>,
 }
 
 impl Hops {
     fn new(peer: IpAddr) -> Self {
-        Self { peer, before: [IpAddr::V4(Ipv4Addr::UNSPECIFIED); MAX_ENTRIES], length: 0 }
+        Self { peer, inline: [peer; INLINE], length: 0, more: Vec::new() }
     }
 
     /// Whether there was room.
     fn push(&mut self, address: IpAddr) -> bool {
-        let Some(place) = self.before.get_mut(self.length) else { return false };
-        *place = address;
+        match self.inline.get_mut(self.length) {
+            Some(place) => *place = address,
+            None if self.length < MAX_ENTRIES => self.more.push(address),
+            None => return false,
+        }
         self.length += 1;
         true
     }
 
-    fn before(&self) -> &[IpAddr] {
-        self.before.get(..self.length).unwrap_or_default()
+    /// The addresses behind the peer, the nearest first.
+    fn before(&self) -> impl DoubleEndedIterator<Item = IpAddr> {
+        self.inline.iter().take(self.length).chain(&self.more).copied()
     }
 
     fn client(&self) -> IpAddr {
-        self.before().last().copied().unwrap_or(self.peer)
+        self.before().next_back().unwrap_or(self.peer)
     }
 }
 
 /// Finds the client. `lines` gives the values of a field in the order of its lines, and is not asked when the peer is
-/// not trusted. Does not allocate.
+/// not trusted. Allocates for more than two proxies only.
 pub fn assess<'a, I>(peer: Peer<'a>, trusted: &TrustedProxies, lines: impl Fn(Field) -> I) -> Chain<'a>
 where
     I: DoubleEndedIterator<Item = &'a [u8]>,

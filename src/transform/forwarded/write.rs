@@ -16,8 +16,8 @@ impl Chain<'_> {
 
     /// The value of `X-Forwarded-For`: the client, the trusted proxies, the peer.
     pub fn write_for(&self, out: &mut impl BufMut) {
-        for address in self.hops.before().iter().rev() {
-            put_address(*address, out);
+        for address in self.hops.before().rev() {
+            put_address(address, out);
             out.put_slice(b", ");
         }
         put_address(self.hops.peer, out);
@@ -33,11 +33,11 @@ impl Chain<'_> {
         out.put_slice(b";proto=");
         out.put_slice(self.facts.proto.as_bytes());
         // The client has just been written, so it is left out; the peer comes last unless it is the client.
-        for address in self.hops.before().iter().rev().skip(1) {
+        for address in self.hops.before().rev().skip(1) {
             out.put_slice(b", ");
-            put_node(*address, out);
+            put_node(address, out);
         }
-        if !self.hops.before().is_empty() {
+        if self.hops.length > 0 {
             out.put_slice(b", ");
             put_node(self.hops.peer, out);
         }
@@ -72,22 +72,46 @@ fn put_address(address: IpAddr, out: &mut impl BufMut) {
 }
 
 fn put_ipv4(address: Ipv4Addr, out: &mut impl BufMut) {
-    // Gathered first: four numbers of up to three digits, each with a dot behind it.
-    let mut text = [b'.'; 16];
+    let mut text = [0; 16];
     let mut length = 0;
     for octet in address.octets() {
-        let digits = [octet / 100, octet / 10 % 10, octet % 10].map(|digit| b'0' + digit);
-        let skipped = usize::from(octet < 100) + usize::from(octet < 10);
-        for digit in digits.get(skipped..).unwrap_or_default() {
-            if let Some(place) = text.get_mut(length) {
-                *place = *digit;
-            }
-            length += 1;
+        let (digits, count) = OCTETS[usize::from(octet)];
+        // What lies behind its digits is written over by what follows, or left out.
+        if let Some(place) = text.get_mut(length..length + 4) {
+            place.copy_from_slice(&digits);
         }
-        length += 1;
+        length += usize::from(count);
     }
     out.put_slice(text.get(..length - 1).unwrap_or_default());
 }
+
+/// Every octet in decimal with a dot behind it, and how long that is.
+static OCTETS: [([u8; 4], u8); 256] = {
+    let mut octets = [([b'.'; 4], 0); 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let (digits, count) = &mut octets[octet];
+        let mut left = octet;
+        *count = if octet >= 100 {
+            3
+        } else if octet >= 10 {
+            2
+        } else {
+            1
+        };
+        let mut at = *count as usize;
+        while at > 0 {
+            at -= 1;
+            #[expect(clippy::cast_possible_truncation, reason = "less than ten")]
+            let digit = (left % 10) as u8;
+            digits[at] = b'0' + digit;
+            left /= 10;
+        }
+        *count += 1;
+        octet += 1;
+    }
+    octets
+};
 
 struct Sink<'b, B>(&'b mut B);
 

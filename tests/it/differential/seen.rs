@@ -37,7 +37,6 @@ impl Seen {
         for message in requests.iter_mut().chain(&mut answers) {
             forget_the_moment(message);
         }
-        forget_overtaken(&mut answers);
         let early = exchange.is_early();
         let log = log.iter().map(|line| logged(line, early)).collect();
         Self { requests, answers, log, late }
@@ -98,11 +97,20 @@ fn compare(what: &str, mine: &[Message], theirs: &[Message], found: &mut Vec<Str
     }
     let most = mine.len().max(theirs.len());
     for (index, (mine, theirs)) in (0..most).map(|index| (index, (mine.get(index), theirs.get(index)))) {
-        if mine != theirs {
+        if !is_same(mine, theirs) {
             let show = |one: Option<&Message>| one.map_or("    (none)\n".to_owned(), ToString::to_string);
             found.push(format!("{what}, number {}:\n  one\n{}  other\n{}", index + 1, show(mine), show(theirs)));
         }
     }
+}
+
+/// How much of a message has passed when it fails is chance.
+fn is_same(mine: Option<&Message>, theirs: Option<&Message>) -> bool {
+    let cut = |mine: &Message, theirs: &Message| {
+        let failed = mine.end == End::Cut && theirs.end == End::Cut && mine.head_is_whole && theirs.head_is_whole;
+        failed && (is_beginning(mine, theirs) || is_beginning(theirs, mine))
+    };
+    mine == theirs || mine.zip(theirs).is_some_and(|(mine, theirs)| cut(mine, theirs))
 }
 
 /// Whether the second goes on where the first was cut.
@@ -111,18 +119,6 @@ fn is_beginning(cut: &Message, longer: &Message) -> bool {
         return longer.start.starts_with(&cut.start) || cut.start.contains(&longer.start);
     }
     (&cut.start, &cut.fields) == (&longer.start, &longer.fields) && longer.body.starts_with(&cut.body)
-}
-
-/// Interim answers in front of a failure: whether they leave before it is found is chance.
-fn forget_overtaken(answers: &mut Vec<Message>) {
-    let is_failure = |answer: &Message| answer.value("cache-control") == Some("no-store");
-    let mut fails = false;
-    answers.reverse();
-    answers.retain(|answer| {
-        fails = if answer.is_interim() { fails } else { is_failure(answer) };
-        !(fails && answer.is_interim())
-    });
-    answers.reverse();
 }
 
 fn forget_the_moment(message: &mut Message) {
