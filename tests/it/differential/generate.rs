@@ -182,8 +182,8 @@ fn sound_reply() -> impl Strategy<Value = Reply> {
                 if bodiless { (String::new(), Vec::new(), Then::Keep) } else { (framing, body, then) };
             let ends = fields.iter().any(|field| field.starts_with("Connection: close"));
             // HTTP/1.0 knows neither chunks nor, unasked, a second request on a connection.
-            let old = version == "HTTP/1.0";
-            let version = if framing.starts_with("Transfer") { "HTTP/1.1" } else { version };
+            let old = version == "HTTP/1.0" && !framing.starts_with("Transfer");
+            let version = if old { version } else { "HTTP/1.1" };
             let head = format!("{interim}{version} {status}\r\n{}{framing}\r\n", fields.concat()).into_bytes();
             let then = if ends || old { Then::Close } else { then };
             Reply { head, body, beyond: Vec::new(), when, then }
@@ -226,13 +226,20 @@ fn broken_reply() -> impl Strategy<Value = Reply> {
     let head = |head: &str| head.replace("DATE", DATE).into_bytes();
     let ends = || prop_oneof![4 => Just(Then::Close), 2 => Just(Then::Reset), 1 => Just(Then::Stall)];
     prop_oneof![
-        2 => (select(CUT), ends()).prop_map(move |(bytes, then)| Reply::whole(head(bytes), "").then(then)),
+        2 => (select(CUT), ends()).prop_map(move |(bytes, then)| malformed(head(bytes)).then(then)),
         // Who takes it for an answer must find the end at once, or the next request would meet it by chance.
-        2 => select(ODD).prop_map(move |bytes| Reply::whole(bytes, "").then(Then::Close)),
-        1 => vec(select(tokens::ANSWER), 1..10).prop_map(|tokens| Reply::whole(tokens.concat(), "").then(Then::Close)),
+        2 => select(ODD).prop_map(move |bytes| malformed(bytes.into()).then(Then::Close)),
+        1 => vec(select(tokens::ANSWER), 1..10).prop_map(|tokens| malformed(tokens.concat()).then(Then::Close)),
         1 => select(&["x", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil", "\r\n"][..])
             .prop_map(|beyond| Reply { beyond: beyond.into(), ..Reply::default() }),
     ]
+}
+
+/// A reply of these bytes, of which HEAD gets no body.
+fn malformed(mut bytes: Vec<u8>) -> Reply {
+    let end = bytes.windows(4).rposition(|window| window == b"\r\n\r\n").map_or(bytes.len(), |at| at + 4);
+    let body = bytes.split_off(end);
+    Reply::whole(bytes, body)
 }
 
 /// Answers that are never complete.

@@ -45,11 +45,15 @@ impl Seen {
     /// What is not the same, in words; `None` when everything is.
     ///
     /// When the upstream answers early, how much of an upload gets through is chance, and with it whether the connection goes
-    /// on: then only what both have come to is compared.
+    /// on, or an upload that is wrong is refused first: then only what both have come to before is compared.
     pub fn differs(&self, other: &Self, early: bool) -> Option<String> {
         if early {
-            let answers = self.answers.len().min(other.answers.len());
-            let log = self.log.len().min(other.log.len());
+            let refused = |answer: &Message| answer.value("cache-control") == Some("no-store");
+            let before = |seen: &Self| seen.answers.iter().position(refused).unwrap_or(seen.answers.len());
+            let answers = before(self).min(before(other));
+            let in_order =
+                |seen: &Self| seen.log.iter().position(|line| line.contains("reason=")).unwrap_or(seen.log.len());
+            let log = in_order(self).min(in_order(other));
             let [mine, theirs] = [self, other].map(|seen| {
                 let mut seen = seen.clone();
                 seen.answers.truncate(answers);

@@ -48,14 +48,19 @@ async fn converse(stream: TcpStream, mut heard: Heard, exchange: &Exchange, answ
     let mut writer = Writer::new(writing, heard.quiet.clone());
     loop {
         let Some((request, length)) = heard.until(&mut reading, |_| true).await? else { return Ok(()) };
-        let reply = exchange.upstream.get(answered.fetch_add(1, Ordering::Relaxed)).cloned().unwrap_or_default();
+        let mut reply = exchange.upstream.get(answered.fetch_add(1, Ordering::Relaxed)).cloned().unwrap_or_default();
         let mut whole = (request.end == End::Whole).then_some(length);
         if reply.when == When::Whole && whole.is_none() {
             let read = heard.until(&mut reading, |request| request.end == End::Whole).await?;
             let Some((_, length)) = read else { return Ok(()) };
             whole = Some(length);
         }
-        answer(&mut writer, &reply, request.asks().head, &exchange.cuts.upstream).await?;
+        if request.asks().head {
+            // What is cut short for others is whole here, and whether its end is seen before the next request is chance.
+            reply.body.clear();
+            reply.then = Then::Keep;
+        }
+        answer(&mut writer, &reply, &exchange.cuts.upstream).await?;
         match reply.then {
             Then::Keep => {}
             Then::Reset => return Ok(()),
@@ -76,9 +81,8 @@ async fn converse(stream: TcpStream, mut heard: Heard, exchange: &Exchange, answ
     }
 }
 
-async fn answer(writer: &mut Writer, reply: &Reply, to_head: bool, cuts: &[usize]) -> io::Result<()> {
-    let body: &[u8] = if to_head { &[] } else { &reply.body };
-    let said = [&reply.head, body].concat();
+async fn answer(writer: &mut Writer, reply: &Reply, cuts: &[usize]) -> io::Result<()> {
+    let said = [&reply.head[..], &reply.body].concat();
     let mut parts = pieces(&said, cuts);
     let last = [parts.pop().unwrap_or_default(), &reply.beyond].concat();
     parts.push(&last);
