@@ -4,6 +4,7 @@
 
 mod head;
 mod stream;
+mod wake;
 mod wire;
 
 use std::future::poll_fn;
@@ -23,6 +24,7 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 
 use self::head::{Http2View, check};
 pub use self::stream::{ClientStream, Piece};
+use self::wake::Wakes;
 use self::wire::{Outlet, Wire};
 use super::client_io::{ClientIo, ConnectionFacts};
 use super::worker::Worker;
@@ -62,6 +64,13 @@ enum Event {
     Lost,
 }
 
+/// A connection whose handshake is done.
+struct Link {
+    frames: Connection<Wire, Piece>,
+    outlet: Outlet,
+    wakes: Wakes,
+}
+
 /// Serves a connection until it ends, is idle for too long, or is drained (GOAWAY, RFC 9113 §6.8).
 ///
 /// `read` is what was read of it already.
@@ -69,21 +78,19 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, facts: Arc<ConnectionFacts
     let settings = &worker.settings;
     let deadline = worker.deadlines.register();
     deadline.set(settings.deadlines.head);
-    let (wire, outlet) = wire::open(io, read);
-    let Some(connection) = shake_hands(&worker, wire, &outlet, &deadline).await else { return };
-    let mut connection = Some(connection);
+    let mut link = shake_hands(&worker, io, read, &deadline).await;
     let mut streams = FuturesUnordered::new();
     let mut closing = pin!(worker.drain.closing());
     let (mut malformed, mut drained, mut begun, mut given_up) = (0, false, 0_usize, 0_usize);
     deadline.set(settings.deadlines.keep_alive);
-    while let Some(open) = &mut connection {
-        let event = poll_fn(|cx| poll_event(open, &outlet, &mut streams, &mut closing, drained, &deadline, cx)).await;
+    while let Some(open) = &mut link {
+        let event = poll_fn(|cx| poll_event(open, &mut streams, &mut closing, drained, &deadline, cx)).await;
         match event {
             Event::Opened(opened) => {
                 begun += 1;
                 if given_up > GIVEN_UP && given_up * 2 > begun {
                     tracing::debug!(client = %facts.client, given_up, "an HTTP/2 client gives up too many streams");
-                    open.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
+                    open.frames.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
                     drained = true;
                     deadline.set(GOODBYE);
                     continue;
@@ -98,7 +105,7 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, facts: Arc<ConnectionFacts
                     _ => {}
                 }
                 if malformed > MALFORMED_STREAMS {
-                    open.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
+                    open.frames.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
                     drained = true;
                     deadline.set(GOODBYE);
                 } else if streams.is_empty() {
@@ -106,31 +113,27 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, facts: Arc<ConnectionFacts
                 }
             }
             Event::Closing => {
-                open.graceful_shutdown();
+                open.frames.graceful_shutdown();
                 drained = true;
                 if streams.is_empty() {
                     deadline.set(LAST_WORD);
                 }
             }
-            Event::Overdue if drained => connection = None,
+            Event::Overdue if drained => link = None,
             Event::Overdue => {
-                open.graceful_shutdown();
+                open.frames.graceful_shutdown();
                 drained = true;
                 deadline.set(GOODBYE);
             }
-            Event::Lost => connection = None,
+            Event::Lost => link = None,
         }
     }
     // They learn from `h2` that nobody is there any more, and each leaves its record.
     while streams.next().await.is_some() {}
 }
 
-async fn shake_hands(
-    worker: &Worker,
-    wire: Wire,
-    outlet: &Outlet,
-    deadline: &Deadline,
-) -> Option<Connection<Wire, Piece>> {
+async fn shake_hands(worker: &Worker, io: ClientIo, read: Vec<u8>, deadline: &Deadline) -> Option<Link> {
+    let (wire, outlet) = wire::open(io, read);
     let settings = &worker.settings;
     let mut builder = h2::server::Builder::new();
     builder
@@ -140,11 +143,11 @@ async fn shake_hands(
         .max_header_list_size(u32::try_from(settings.limits.head).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER);
     let mut handshake = pin!(builder.handshake(wire));
-    poll_fn(|cx| {
+    let frames = poll_fn(|cx| {
         let shaken = handshake.as_mut().poll(cx);
         let sent = outlet.poll_drain(cx);
         match (shaken, sent) {
-            (Poll::Ready(Ok(connection)), _) => Poll::Ready(Some(connection)),
+            (Poll::Ready(Ok(frames)), _) => Poll::Ready(Some(frames)),
             (Poll::Ready(Err(error)), _) => {
                 tracing::debug!(%error, "no HTTP/2 connection");
                 Poll::Ready(None)
@@ -152,35 +155,46 @@ async fn shake_hands(
             (Poll::Pending, Poll::Ready(Err(_))) => Poll::Ready(None),
             (Poll::Pending, _) => deadline.poll_expired(cx).map(|()| None),
         }
-    })
-    .await
+    });
+    Some(Link { frames: frames.await?, outlet, wakes: Wakes::new() })
+}
+
+impl Link {
+    /// The next stream; `None` when the connection is over. What was written has left before this waits.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Accepted>> {
+        match pin!(self.frames.accept()).poll(&mut self.wakes.context()) {
+            Poll::Ready(Some(Ok(opened))) => return Poll::Ready(Some(opened)),
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(%error, "HTTP/2 connection ended");
+                return Poll::Ready(None);
+            }
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => {}
+        }
+        if let Poll::Ready(Err(error)) = self.outlet.poll_drain(cx) {
+            tracing::debug!(%error, "HTTP/2 connection ended");
+            return Poll::Ready(None);
+        }
+        self.wakes.end(cx);
+        Poll::Pending
+    }
 }
 
 fn poll_event<F: Future<Output = Option<Reason>>>(
-    connection: &mut Connection<Wire, Piece>,
-    outlet: &Outlet,
+    link: &mut Link,
     streams: &mut FuturesUnordered<F>,
     closing: &mut Pin<&mut impl Future<Output = ()>>,
     drained: bool,
     deadline: &Deadline,
     cx: &mut Context<'_>,
 ) -> Poll<Event> {
+    link.wakes.begin();
     // Streams first: what they say goes out with the frames behind them.
     if let Poll::Ready(Some(failed)) = streams.poll_next_unpin(cx) {
         return Poll::Ready(Event::Served(failed));
     }
-    match pin!(connection.accept()).poll(cx) {
-        Poll::Ready(Some(Ok(opened))) => return Poll::Ready(Event::Opened(opened)),
-        Poll::Ready(Some(Err(error))) => {
-            tracing::debug!(%error, "HTTP/2 connection ended");
-            return Poll::Ready(Event::Lost);
-        }
-        Poll::Ready(None) => return Poll::Ready(Event::Lost),
-        Poll::Pending => {}
-    }
-    if let Poll::Ready(Err(error)) = outlet.poll_drain(cx) {
-        tracing::debug!(%error, "HTTP/2 connection ended");
-        return Poll::Ready(Event::Lost);
+    if let Poll::Ready(opened) = link.poll_accept(cx) {
+        return Poll::Ready(opened.map_or(Event::Lost, Event::Opened));
     }
     if !drained && closing.as_mut().poll(cx).is_ready() {
         return Poll::Ready(Event::Closing);

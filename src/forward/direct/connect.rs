@@ -48,9 +48,10 @@ impl Forwarder {
             }
             let began = clock::now();
             let plan = exchange.plan.as_deref().ok_or(Reason::Internal)?;
+            // Seldom, and large: most requests find a kept connection, and their task has no room for this.
             let opened = tokio::select! {
                 biased;
-                opened = open(address, plan) => opened,
+                opened = Box::pin(open(address, plan)) => opened,
                 () = exchange.deadline.expired() => return Err(exchange.overdue().unwrap_or(Reason::Internal)),
             };
             let (plan, progress) = exchange.plan_and_progress().ok_or(Reason::Internal)?;

@@ -1,6 +1,6 @@
 //! Heads between a stream of an HTTP/2 client and an HTTP/1.1 upstream.
 
-use http::header::{CONTENT_LENGTH, DATE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, SERVER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use httparse::Header;
@@ -12,6 +12,7 @@ use crate::listener::framing::{Framing, is_forbidden_trailer};
 use crate::listener::head::is_hop_by_hop;
 use crate::listener::http2::date;
 use crate::pipeline::exchange::Exchange;
+use crate::pipeline::rescue::REQUEST_ID;
 use crate::pipeline::respond;
 use crate::pipeline::verdict::Forward;
 
@@ -101,6 +102,10 @@ pub fn final_fields(answer: &mut ResponseHead<'_, '_>, exchange: &Exchange) -> R
         fields.insert(DATE, date());
     }
     respond::edit(exchange, answer.version, &mut fields);
+    if let Some(id) = fields.get_mut(REQUEST_ID) {
+        // No other answer has this value: in the table of HPACK (RFC 7541 §7.1.3) it would only push out those that come again.
+        id.set_sensitive(true);
+    }
     Ok(fields)
 }
 
@@ -142,10 +147,26 @@ pub fn trailer_fields(lines: &[u8]) -> Result<HeaderMap, Reason> {
 }
 
 fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Result<(), Reason> {
-    let name = HeaderName::from_bytes(name).map_err(|_| Reason::UpstreamProtocol)?;
+    let name = match usual(name) {
+        Some(name) => name,
+        None => HeaderName::from_bytes(name).map_err(|_| Reason::UpstreamProtocol)?,
+    };
     let value = HeaderValue::from_bytes(value).map_err(|_| Reason::UpstreamProtocol)?;
     fields.try_append(name, value).map_err(|_| Reason::UpstreamProtocol)?;
     Ok(())
+}
+
+/// What most answers have, found without the search through all known names.
+fn usual(name: &[u8]) -> Option<HeaderName> {
+    let known = match name.len() {
+        4 => DATE,
+        6 => SERVER,
+        12 => CONTENT_TYPE,
+        13 => CACHE_CONTROL,
+        14 => CONTENT_LENGTH,
+        _ => return None,
+    };
+    name.eq_ignore_ascii_case(known.as_str().as_bytes()).then_some(known)
 }
 
 #[cfg(test)]
