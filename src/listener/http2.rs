@@ -30,10 +30,12 @@ use super::client_io::{ClientIo, ConnectionFacts};
 use super::worker::Worker;
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
+use crate::forward::direct::Upload;
 use crate::forward::is_direct;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::verdict::Answer;
 use crate::pipeline::{self, finish, rescue};
+use crate::telemetry::metrics::InFlight;
 
 /// How long a client may take to close an idle connection after GOAWAY.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -96,7 +98,7 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, facts: Arc<ConnectionFacts
                     continue;
                 }
                 deadline.clear();
-                streams.push(serve_stream(&worker, &facts, opened));
+                streams.push(Stream::new(&worker, &facts, opened).serve(&worker));
             }
             Event::Served(failed) => {
                 match failed {
@@ -202,41 +204,72 @@ fn poll_event<F: Future<Output = Option<Reason>>>(
     deadline.poll_expired(cx).map(|()| Event::Overdue)
 }
 
-/// Serves one stream; why it failed, when it did.
-async fn serve_stream(worker: &Worker, facts: &Arc<ConnectionFacts>, opened: Accepted) -> Option<Reason> {
-    let _in_flight = worker.metrics.request_started();
-    let (head, body) = opened.0.into_parts();
-    let mut client = ClientStream::new(body, opened.1);
-    let decision = {
-        let view = Http2View::new(&head, client.is_body_done());
-        let snapshot = worker.snapshots.load();
-        match check(&head, &worker.settings.limits) {
-            Ok(()) => pipeline::decide(snapshot, facts, &view, &worker.settings),
-            Err(rejection) => pipeline::refuse(snapshot, facts, Some(&view), &rejection, &worker.settings),
-        }
-    };
-    let (mut exchange, verdict) =
-        decision.into_exchange(Arc::clone(facts), worker.deadlines.register(), worker.settings.deadlines.body);
-    match verdict {
-        Some(answer) => respond(&mut client, &exchange, &answer).await,
-        None => forward(worker, &mut exchange, head, client).await,
-    }
-    finish::finish(&exchange, &worker.access_log);
-    exchange.progress().reason
+/// A stream that was decided about. Small: what is left of the request lies in the task until it ends.
+struct Stream {
+    exchange: Arc<Exchange>,
+    client: ClientStream,
+    work: Work,
+    _in_flight: InFlight,
 }
 
-async fn forward(worker: &Worker, exchange: &mut Arc<Exchange>, head: Parts, mut client: ClientStream) {
-    let direct = exchange.plan.as_deref().is_some_and(is_direct);
-    match Arc::get_mut(exchange).filter(|_| direct) {
-        Some(alone) => worker.direct.forward_stream(&mut client, alone, head).await,
-        // Seldom, and too large to lie in the task of every stream.
-        None => return Box::pin(worker.pingora.forward_stream(exchange, head, client)).await,
+/// What is to be done for a stream.
+enum Work {
+    Answer(Answer),
+    Direct(Upload),
+    Pingora(Box<Parts>),
+}
+
+impl Stream {
+    fn new(worker: &Worker, facts: &Arc<ConnectionFacts>, opened: Accepted) -> Self {
+        let _in_flight = worker.metrics.request_started();
+        let (head, body) = opened.0.into_parts();
+        let client = ClientStream::new(body, opened.1);
+        let decision = {
+            let view = Http2View::new(&head, client.is_body_done());
+            let snapshot = worker.snapshots.load();
+            match check(&head, &worker.settings.limits) {
+                Ok(()) => pipeline::decide(snapshot, facts, &view, &worker.settings),
+                Err(rejection) => pipeline::refuse(snapshot, facts, Some(&view), &rejection, &worker.settings),
+            }
+        };
+        let (exchange, verdict) =
+            decision.into_exchange(Arc::clone(facts), worker.deadlines.register(), worker.settings.deadlines.body);
+        let work = match (verdict, exchange.plan.as_deref()) {
+            (Some(answer), _) => Work::Answer(answer),
+            (None, Some(plan)) if is_direct(plan) => Work::Direct(Upload::new(&head, plan, client.is_body_done())),
+            (None, _) => Work::Pingora(Box::new(head)),
+        };
+        Self { exchange, client, work, _in_flight }
     }
+
+    /// Serves the stream to its end; why it failed, when it did.
+    async fn serve(mut self, worker: &Worker) -> Option<Reason> {
+        match self.work {
+            Work::Answer(answer) => respond(&mut self.client, &self.exchange, &answer).await,
+            Work::Direct(mut upload) => {
+                match Arc::get_mut(&mut self.exchange) {
+                    Some(alone) => worker.direct.forward_stream(&mut self.client, alone, &mut upload).await,
+                    None => self.exchange.fail(Reason::Internal),
+                }
+                tell(&mut self.client, &self.exchange).await;
+            }
+            // Seldom, and too large to lie in the task of every stream.
+            Work::Pingora(head) => {
+                Box::pin(worker.pingora.forward_stream(&self.exchange, *head, self.client)).await;
+            }
+        }
+        finish::finish(&self.exchange, &worker.access_log);
+        self.exchange.progress().reason
+    }
+}
+
+/// Tells the client what failed, if anything did.
+async fn tell(client: &mut ClientStream, exchange: &Exchange) {
     let Some(reason) = exchange.progress().reason else { return };
     if client.has_begun() {
         client.reset(Code::INTERNAL_ERROR);
     } else if reason != Reason::ClientClosed {
-        respond(&mut client, exchange, &rescue::answer(&reason.into(), Some(&exchange.facts))).await;
+        respond(client, exchange, &rescue::answer(&reason.into(), Some(&exchange.facts))).await;
     }
 }
 
