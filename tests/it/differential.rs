@@ -107,7 +107,6 @@ fn the_documentation_lists_every_difference() {
     }
 }
 
-/// None of them while there is one engine, then all of them.
 #[tokio::test]
 async fn every_difference_that_is_listed_is_one() {
     let mut pair = Pair::start(ENGINES).await;
@@ -123,5 +122,5 @@ async fn every_difference_that_is_listed_is_one() {
             unseen.push(difference.what);
         }
     }
-    assert!([0, DIFFERENCES.len()].contains(&unseen.len()), "nothing differs here any more: {unseen:?}");
+    assert!(unseen.is_empty(), "nothing differs here any more: {unseen:#?}");
 }

@@ -4,7 +4,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::support::gateway::routes;
 use crate::support::upstream::Refusing;
-use crate::support::{Gate, TestGateway, Upstream, forward_all, ok, within};
+use crate::support::{Gate, TestGateway, Upstream, forward_all, forward_with, ok, within};
 
 #[tokio::test]
 async fn a_refused_connection_is_said_to_be_one() {
@@ -67,6 +67,18 @@ async fn a_put_on_a_stale_connection_is_sent_once_more_with_its_body() {
         // The connection of the second try is stale in its turn: it has to end before the next round.
         client.get("/after").await;
     }
+}
+
+#[tokio::test]
+async fn a_body_that_is_sent_twice_counts_once() {
+    let upstream = closing_on_the_second_request();
+    let gateway = TestGateway::start(&forward_with(upstream.address(), "", "max_body: 4B")).await;
+    let mut client = gateway.client().await;
+    assert_eq!(client.get("/before").await.text(), "answered");
+    let response = client.request("PUT / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 3\r\n\r\nabc").await;
+    assert_eq!(response.text(), "answered");
+    let line = gateway.access_log(2).await.swap_remove(1);
+    assert_eq!((&line["attempts"], &line["request_bytes"]), (&2.into(), &3.into()), "{line}");
 }
 
 #[tokio::test]

@@ -131,6 +131,8 @@ impl ProxyHttp for Engine {
             progress.reused = reused;
             progress.connect = progress.connecting_since.filter(|_| !reused).map(|since| clock::now() - since);
             progress.upstream_socket = alone.then_some(socket);
+            // Pingora shows the body to every attempt.
+            progress.request_bytes = 0;
         }
         if let Some(plan) = &exchange.plan {
             plan.upstream.metrics.connection(if reused { Outcome::Reused } else { Outcome::Opened });

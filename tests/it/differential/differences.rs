@@ -1,7 +1,7 @@
 //! Everything in which the engines may differ: the list of `docs/engines.md`, and what comparing forgives.
 
-use super::exchange::{Exchange, Reply, Then};
-use super::message::{Framing, Message, value_of};
+use super::exchange::{Exchange, Reply, Then, When};
+use super::message::{self, Framing, Message, value_of};
 use super::seen::{DATE, Seen};
 
 pub struct Difference {
@@ -15,7 +15,7 @@ pub struct Difference {
     pub example: fn() -> Exchange,
 }
 
-pub const DIFFERENCES: [Difference; 9] = [
+pub const DIFFERENCES: [Difference; 11] = [
     Difference {
         what: "order of fields with different names, both ways",
         direct: "as they came, ours behind them",
@@ -128,6 +128,39 @@ pub const DIFFERENCES: [Difference; 9] = [
         },
     },
     Difference {
+        what: "the log, when an answer without a body comes before the upload, and the upload stops",
+        direct: "the connection is closed as after every early answer",
+        pingora: "it is closed after `timeouts.idle`, with `UPSTREAM_IDLE`",
+        why: "Pingora says that an answer is complete with the last piece of its body, and here there is none.",
+        forgive: |exchange, seen| {
+            if exchange.is_early() {
+                seen.log.iter_mut().for_each(|line| *line = line.replace(r#" reason="UPSTREAM_IDLE""#, ""));
+            }
+        },
+        example: || {
+            let request = "POST / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 9\r\n\r\ncut";
+            let answer = Reply::whole("HTTP/1.1 204 No Content\r\n\r\n", "");
+            Exchange::new(request, [Reply { when: When::Head, ..answer }])
+        },
+    },
+    Difference {
+        what: "an idempotent request, when a kept connection breaks within the head of its answer",
+        direct: "502 `UPSTREAM_RESET`",
+        pingora: "sent once more on another connection",
+        why: "Only before the first byte of an answer it is sure that the connection had gone stale ([retries](http.md#retries)). Pingora goes by whole heads.",
+        forgive: |exchange, seen| {
+            let later = exchange.upstream.iter().skip(1);
+            if later.into_iter().any(|reply| !reply.head.is_empty() && !has_final_head(reply)) {
+                *seen = Seen::default();
+            }
+        },
+        example: || {
+            let last = "GET /last HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n";
+            let cut = Reply::whole("HTTP/1.1 200 OK\r\n", "").then(Then::Close);
+            Exchange::new(format!("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n{last}"), [Reply::default(), cut])
+        },
+    },
+    Difference {
         what: "answers with white space before a colon, with a folded field, or with `Content-Length` beside `Transfer-Encoding`",
         direct: "502 `UPSTREAM_PROTOCOL`",
         pingora: "mended: without the space, in one line, without the length",
@@ -168,8 +201,13 @@ pub fn table() -> String {
     head.to_owned() + &DIFFERENCES.iter().map(row).collect::<String>()
 }
 
+fn has_final_head(reply: &Reply) -> bool {
+    let answers = message::answers(&reply.head, &[]);
+    answers.last().is_some_and(|answer| answer.head_is_whole && !answer.is_interim())
+}
+
 fn is_mended(head: &[u8]) -> bool {
     let head = head.escape_ascii().to_string();
     let has = |part: &str| head.contains(part);
-    has(" : ") || has(r"\r\n ") || has(r"\r\n\t") || (has("Content-Length:") && has("Transfer-Encoding:"))
+    [" :", r"\t:", r"\r\n ", r"\r\n\t"].into_iter().any(has) || (has("Content-Length:") && has("Transfer-Encoding:"))
 }

@@ -10,6 +10,8 @@ pub struct Message {
     pub fields: Vec<String>,
     pub framing: Framing,
     pub body: Vec<u8>,
+    /// What stands behind the sizes of chunks.
+    pub extensions: Vec<String>,
     pub trailers: Vec<String>,
     pub head_is_whole: bool,
     pub end: End,
@@ -51,7 +53,7 @@ impl Message {
         Asked { head: self.start.starts_with("HEAD "), http10: self.start.ends_with("HTTP/1.0") }
     }
 
-    fn is_interim(&self) -> bool {
+    pub fn is_interim(&self) -> bool {
         self.start.starts_with("HTTP/1.1 1")
     }
 }
@@ -103,6 +105,7 @@ fn read(bytes: &[u8], asked: Option<Asked>) -> Option<(Message, usize)> {
         fields: Vec::new(),
         framing: Framing::None,
         body: Vec::new(),
+        extensions: Vec::new(),
         trailers: Vec::new(),
         head_is_whole: false,
         end: End::Whole,
@@ -168,8 +171,12 @@ fn body(message: &mut Message, lines: &mut Lines<'_>) -> Option<()> {
         }
         Framing::Chunked => loop {
             let line = lines.next()?;
-            let size = line.split(';').next().unwrap_or_default().trim_end();
+            let digits = line.find(|letter: char| !letter.is_ascii_hexdigit()).unwrap_or(line.len());
+            let (size, extensions) = line.split_at(digits);
             let Ok(size) = usize::from_str_radix(size, 16) else { return malformed(message, lines) };
+            if !extensions.is_empty() {
+                message.extensions.push(extensions.to_owned());
+            }
             if size == 0 {
                 return lines.fields(&mut message.trailers);
             }
@@ -218,6 +225,9 @@ impl fmt::Display for Message {
         write!(f, "    ({:?} body, {} bytes", self.framing, self.body.len())?;
         if self.body.len() <= 80 {
             write!(f, " \"{}\"", self.body.escape_ascii())?;
+        }
+        for extension in &self.extensions {
+            write!(f, ", extension {extension}")?;
         }
         for trailer in &self.trailers {
             write!(f, ", trailer {trailer}")?;

@@ -150,7 +150,7 @@ fn without_ids(client: &[u8]) -> Vec<u8> {
 
 fn logged(line: &Value, early: bool) -> String {
     let failed = !line["reason"].is_null();
-    let by_the_client = failed && line["status"].as_u64().is_some_and(|status| status < 500);
+    let by_the_client = failed && line["status"].as_u64().is_some_and(|status| (400..500).contains(&status));
     // How much of something has passed when it fails is chance: whether a wrong chunk comes with its head, before a connection
     // to the upstream is thought of, or later.
     let chance = |member: &str| match member {
