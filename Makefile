@@ -14,13 +14,14 @@ check: setup
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
-# Instructions of the route engine, then the same load through Sluice, nginx, HAProxy and Envoy (about 20 minutes), into
+# Instructions of the engines and of whole requests, then the same load through Sluice, nginx, HAProxy and Envoy (about 20 minutes), into
 # benches/results. Only on a machine that has nothing else to do.
 bench:
-	.ci/setup valgrind
+	.ci/setup valgrind python3 openssl
 	benches/instructions.sh
 	benches/load/setup.sh
 	cargo build --release --locked
+	benches/requests/run.py
 	benches/load/run.py --all
 
 # Every target for a minute.

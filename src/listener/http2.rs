@@ -4,6 +4,7 @@
 
 mod head;
 mod stream;
+mod wake;
 mod wire;
 
 use std::future::poll_fn;
@@ -23,15 +24,18 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 
 use self::head::{Http2View, check};
 pub use self::stream::{ClientStream, Piece};
+use self::wake::Wakes;
 use self::wire::{Outlet, Wire};
 use super::client_io::{ClientIo, ConnectionFacts};
 use super::worker::Worker;
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
+use crate::forward::direct::Upload;
 use crate::forward::is_direct;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::verdict::Answer;
 use crate::pipeline::{self, finish, rescue};
+use crate::telemetry::metrics::InFlight;
 
 /// How long a client may take to close an idle connection after GOAWAY.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -62,6 +66,13 @@ enum Event {
     Lost,
 }
 
+/// A connection whose handshake is done.
+struct Link {
+    frames: Connection<Wire, Piece>,
+    outlet: Outlet,
+    wakes: Wakes,
+}
+
 /// Serves a connection until it ends, is idle for too long, or is drained (GOAWAY, RFC 9113 §6.8).
 ///
 /// `read` is what was read of it already.
@@ -69,27 +80,25 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, facts: Arc<ConnectionFacts
     let settings = &worker.settings;
     let deadline = worker.deadlines.register();
     deadline.set(settings.deadlines.head);
-    let (wire, outlet) = wire::open(io, read);
-    let Some(connection) = shake_hands(&worker, wire, &outlet, &deadline).await else { return };
-    let mut connection = Some(connection);
+    let mut link = shake_hands(&worker, io, read, &deadline).await;
     let mut streams = FuturesUnordered::new();
     let mut closing = pin!(worker.drain.closing());
     let (mut malformed, mut drained, mut begun, mut given_up) = (0, false, 0_usize, 0_usize);
     deadline.set(settings.deadlines.keep_alive);
-    while let Some(open) = &mut connection {
-        let event = poll_fn(|cx| poll_event(open, &outlet, &mut streams, &mut closing, drained, &deadline, cx)).await;
+    while let Some(open) = &mut link {
+        let event = poll_fn(|cx| poll_event(open, &mut streams, &mut closing, drained, &deadline, cx)).await;
         match event {
             Event::Opened(opened) => {
                 begun += 1;
                 if given_up > GIVEN_UP && given_up * 2 > begun {
                     tracing::debug!(client = %facts.client, given_up, "an HTTP/2 client gives up too many streams");
-                    open.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
+                    open.frames.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
                     drained = true;
                     deadline.set(GOODBYE);
                     continue;
                 }
                 deadline.clear();
-                streams.push(serve_stream(&worker, &facts, opened));
+                streams.push(Stream::new(&worker, &facts, opened).serve(&worker));
             }
             Event::Served(failed) => {
                 match failed {
@@ -98,7 +107,7 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, facts: Arc<ConnectionFacts
                     _ => {}
                 }
                 if malformed > MALFORMED_STREAMS {
-                    open.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
+                    open.frames.abrupt_shutdown(Code::ENHANCE_YOUR_CALM);
                     drained = true;
                     deadline.set(GOODBYE);
                 } else if streams.is_empty() {
@@ -106,31 +115,27 @@ pub async fn serve(worker: Arc<Worker>, io: ClientIo, facts: Arc<ConnectionFacts
                 }
             }
             Event::Closing => {
-                open.graceful_shutdown();
+                open.frames.graceful_shutdown();
                 drained = true;
                 if streams.is_empty() {
                     deadline.set(LAST_WORD);
                 }
             }
-            Event::Overdue if drained => connection = None,
+            Event::Overdue if drained => link = None,
             Event::Overdue => {
-                open.graceful_shutdown();
+                open.frames.graceful_shutdown();
                 drained = true;
                 deadline.set(GOODBYE);
             }
-            Event::Lost => connection = None,
+            Event::Lost => link = None,
         }
     }
     // They learn from `h2` that nobody is there any more, and each leaves its record.
     while streams.next().await.is_some() {}
 }
 
-async fn shake_hands(
-    worker: &Worker,
-    wire: Wire,
-    outlet: &Outlet,
-    deadline: &Deadline,
-) -> Option<Connection<Wire, Piece>> {
+async fn shake_hands(worker: &Worker, io: ClientIo, read: Vec<u8>, deadline: &Deadline) -> Option<Link> {
+    let (wire, outlet) = wire::open(io, read);
     let settings = &worker.settings;
     let mut builder = h2::server::Builder::new();
     builder
@@ -140,11 +145,11 @@ async fn shake_hands(
         .max_header_list_size(u32::try_from(settings.limits.head).unwrap_or(u32::MAX))
         .max_send_buffer_size(SEND_BUFFER);
     let mut handshake = pin!(builder.handshake(wire));
-    poll_fn(|cx| {
+    let frames = poll_fn(|cx| {
         let shaken = handshake.as_mut().poll(cx);
         let sent = outlet.poll_drain(cx);
         match (shaken, sent) {
-            (Poll::Ready(Ok(connection)), _) => Poll::Ready(Some(connection)),
+            (Poll::Ready(Ok(frames)), _) => Poll::Ready(Some(frames)),
             (Poll::Ready(Err(error)), _) => {
                 tracing::debug!(%error, "no HTTP/2 connection");
                 Poll::Ready(None)
@@ -152,35 +157,46 @@ async fn shake_hands(
             (Poll::Pending, Poll::Ready(Err(_))) => Poll::Ready(None),
             (Poll::Pending, _) => deadline.poll_expired(cx).map(|()| None),
         }
-    })
-    .await
+    });
+    Some(Link { frames: frames.await?, outlet, wakes: Wakes::new() })
+}
+
+impl Link {
+    /// The next stream; `None` when the connection is over. What was written has left before this waits.
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Accepted>> {
+        match pin!(self.frames.accept()).poll(&mut self.wakes.context()) {
+            Poll::Ready(Some(Ok(opened))) => return Poll::Ready(Some(opened)),
+            Poll::Ready(Some(Err(error))) => {
+                tracing::debug!(%error, "HTTP/2 connection ended");
+                return Poll::Ready(None);
+            }
+            Poll::Ready(None) => return Poll::Ready(None),
+            Poll::Pending => {}
+        }
+        if let Poll::Ready(Err(error)) = self.outlet.poll_drain(cx) {
+            tracing::debug!(%error, "HTTP/2 connection ended");
+            return Poll::Ready(None);
+        }
+        self.wakes.end(cx);
+        Poll::Pending
+    }
 }
 
 fn poll_event<F: Future<Output = Option<Reason>>>(
-    connection: &mut Connection<Wire, Piece>,
-    outlet: &Outlet,
+    link: &mut Link,
     streams: &mut FuturesUnordered<F>,
     closing: &mut Pin<&mut impl Future<Output = ()>>,
     drained: bool,
     deadline: &Deadline,
     cx: &mut Context<'_>,
 ) -> Poll<Event> {
+    link.wakes.begin();
     // Streams first: what they say goes out with the frames behind them.
     if let Poll::Ready(Some(failed)) = streams.poll_next_unpin(cx) {
         return Poll::Ready(Event::Served(failed));
     }
-    match pin!(connection.accept()).poll(cx) {
-        Poll::Ready(Some(Ok(opened))) => return Poll::Ready(Event::Opened(opened)),
-        Poll::Ready(Some(Err(error))) => {
-            tracing::debug!(%error, "HTTP/2 connection ended");
-            return Poll::Ready(Event::Lost);
-        }
-        Poll::Ready(None) => return Poll::Ready(Event::Lost),
-        Poll::Pending => {}
-    }
-    if let Poll::Ready(Err(error)) = outlet.poll_drain(cx) {
-        tracing::debug!(%error, "HTTP/2 connection ended");
-        return Poll::Ready(Event::Lost);
+    if let Poll::Ready(opened) = link.poll_accept(cx) {
+        return Poll::Ready(opened.map_or(Event::Lost, Event::Opened));
     }
     if !drained && closing.as_mut().poll(cx).is_ready() {
         return Poll::Ready(Event::Closing);
@@ -188,43 +204,74 @@ fn poll_event<F: Future<Output = Option<Reason>>>(
     deadline.poll_expired(cx).map(|()| Event::Overdue)
 }
 
-/// Serves one stream; why it failed, when it did.
-async fn serve_stream(worker: &Worker, facts: &Arc<ConnectionFacts>, opened: Accepted) -> Option<Reason> {
-    let _in_flight = worker.metrics.request_started();
-    let (head, body) = opened.0.into_parts();
-    let mut client = ClientStream::new(body, opened.1);
-    let decision = {
-        let view = Http2View::new(&head, client.is_body_done());
-        let snapshot = worker.snapshots.load();
-        match check(&head, &worker.settings.limits) {
-            Ok(()) => pipeline::decide(snapshot, facts, &view, &worker.settings),
-            Err(rejection) => pipeline::refuse(snapshot, facts, Some(&view), &rejection, &worker.settings),
-        }
-    };
-    let (mut exchange, verdict) =
-        decision.into_exchange(Arc::clone(facts), worker.deadlines.register(), worker.settings.deadlines.body);
-    match verdict {
-        Some(answer) => respond(&mut client, &exchange, &answer).await,
-        None => forward(worker, &mut exchange, head, client).await,
-    }
-    finish::finish(&exchange, &worker.access_log);
-    let reason = exchange.progress().reason;
-    Exchange::recycle(exchange);
-    reason
+/// A stream that was decided about. Small: what is left of the request lies in the task until it ends.
+struct Stream<'w> {
+    exchange: Arc<Exchange>,
+    client: ClientStream,
+    work: Work,
+    _in_flight: InFlight<'w>,
 }
 
-async fn forward(worker: &Worker, exchange: &mut Arc<Exchange>, head: Parts, mut client: ClientStream) {
-    let direct = exchange.plan.as_ref().is_some_and(is_direct);
-    match Arc::get_mut(exchange).filter(|_| direct) {
-        Some(alone) => worker.direct.forward_stream(&mut client, alone, head).await,
-        // Seldom, and too large to lie in the task of every stream.
-        None => return Box::pin(worker.pingora.forward_stream(exchange, head, client)).await,
+/// What is to be done for a stream.
+enum Work {
+    Answer(Answer),
+    Direct(Upload),
+    Pingora(Box<Parts>),
+}
+
+impl<'w> Stream<'w> {
+    fn new(worker: &'w Worker, facts: &Arc<ConnectionFacts>, opened: Accepted) -> Self {
+        let _in_flight = worker.metrics.request_started();
+        let (head, body) = opened.0.into_parts();
+        let client = ClientStream::new(body, opened.1);
+        let decision = {
+            let view = Http2View::new(&head, client.is_body_done());
+            let snapshot = worker.snapshots.load();
+            match check(&head, &worker.settings.limits) {
+                Ok(()) => pipeline::decide(snapshot, facts, &view, &worker.settings),
+                Err(rejection) => pipeline::refuse(snapshot, facts, Some(&view), &rejection, &worker.settings),
+            }
+        };
+        let (exchange, verdict) =
+            decision.into_exchange(Arc::clone(facts), worker.deadlines.register(), worker.settings.deadlines.body);
+        let work = match (verdict, exchange.plan.as_ref()) {
+            (Some(answer), _) => Work::Answer(answer),
+            (None, Some(plan)) if is_direct(plan) => Work::Direct(Upload::new(&head, plan, client.is_body_done())),
+            (None, _) => Work::Pingora(Box::new(head)),
+        };
+        Self { exchange, client, work, _in_flight }
     }
+
+    /// Serves the stream to its end; why it failed, when it did.
+    async fn serve(mut self, worker: &Worker) -> Option<Reason> {
+        match self.work {
+            Work::Answer(answer) => respond(&mut self.client, &self.exchange, &answer).await,
+            Work::Direct(mut upload) => {
+                match Arc::get_mut(&mut self.exchange) {
+                    Some(alone) => worker.direct.forward_stream(&mut self.client, alone, &mut upload).await,
+                    None => self.exchange.fail(Reason::Internal),
+                }
+                tell(&mut self.client, &self.exchange).await;
+            }
+            // Seldom, and too large to lie in the task of every stream.
+            Work::Pingora(head) => {
+                Box::pin(worker.pingora.forward_stream(&self.exchange, *head, self.client)).await;
+            }
+        }
+        finish::finish(&self.exchange, &worker.access_log);
+        let reason = self.exchange.progress().reason;
+        Exchange::recycle(self.exchange);
+        reason
+    }
+}
+
+/// Tells the client what failed, if anything did.
+async fn tell(client: &mut ClientStream, exchange: &Exchange) {
     let Some(reason) = exchange.progress().reason else { return };
     if client.has_begun() {
         client.reset(Code::INTERNAL_ERROR);
     } else if reason != Reason::ClientClosed {
-        respond(&mut client, exchange, &rescue::answer(&reason.into(), Some(&exchange.facts))).await;
+        respond(client, exchange, &rescue::answer(&reason.into(), Some(&exchange.facts))).await;
     }
 }
 

@@ -18,10 +18,12 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+pub use self::stream_upload::Upload;
+
 use self::connect::Want;
 use self::pool::{Connection, Key, Pool};
 use self::relay::{Ended, Relay};
-use self::upload::Upload;
+use self::upload::Upload as Http1Upload;
 use self::upstream_io::UpstreamIo;
 use super::{ATTEMPTS, Returned};
 use crate::base::deadline::Deadlines;
@@ -51,7 +53,7 @@ impl Forwarder {
     /// Forwards one request and gives the client connection back. When no final answer has begun, and the exchange has a
     /// reason, answering is up to the caller.
     pub async fn forward(&self, mut client: ClientIo, exchange: &mut Exchange, carried: Carried) -> Returned {
-        let mut upload = Upload::new(carried);
+        let mut upload = Http1Upload::new(carried);
         let carried = self.carry(&mut client, exchange, &mut upload).await;
         exchange.progress_mut().request_bytes = upload.body_bytes();
         match carried {
@@ -80,7 +82,7 @@ impl Forwarder {
         &self,
         client: &mut ClientIo,
         exchange: &mut Exchange,
-        upload: &mut Upload,
+        upload: &mut Http1Upload,
     ) -> Result<Option<(UpstreamIo, Vec<u8>)>, Reason> {
         let mut want = if upload.upgrade { Want::New } else { Want::Any };
         loop {

@@ -8,12 +8,11 @@ use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
-use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::Forwarder;
 use super::connect::Want;
-use super::stream_head::{final_fields, framing, interim_fields, trailer_fields, write_request};
+use super::stream_head::{final_fields, interim_fields, trailer_fields};
 use super::stream_upload::Upload;
 use super::upstream_io::UpstreamIo;
 use crate::base::clock;
@@ -30,15 +29,8 @@ const INTERIM: u8 = 16;
 
 impl Forwarder {
     /// Forwards one stream. When no final answer has begun, and the exchange has a reason, answering is up to the caller.
-    pub async fn forward_stream(&self, client: &mut ClientStream, exchange: &mut Exchange, head: Parts) {
-        let Some(plan) = exchange.plan.as_ref() else { return exchange.fail(Reason::Internal) };
-        let body_done = client.is_body_done();
-        let framing = framing(&head, body_done);
-        let mut bytes = buffers::take_head();
-        write_request(&mut bytes, &head, plan, framing);
-        let mut upload = Upload::new(bytes, framing, body_done, plan.max_body);
-        drop(head);
-        if let Err(reason) = self.carry_stream(client, exchange, &mut upload).await {
+    pub async fn forward_stream(&self, client: &mut ClientStream, exchange: &mut Exchange, upload: &mut Upload) {
+        if let Err(reason) = self.carry_stream(client, exchange, upload).await {
             exchange.fail(reason);
         }
     }

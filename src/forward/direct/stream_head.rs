@@ -1,6 +1,6 @@
 //! Heads between a stream of an HTTP/2 client and an HTTP/1.1 upstream.
 
-use http::header::{CONTENT_LENGTH, DATE};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, DATE, SERVER};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use httparse::Header;
@@ -12,6 +12,7 @@ use crate::listener::framing::{Framing, is_forbidden_trailer};
 use crate::listener::head::is_hop_by_hop;
 use crate::listener::http2::date;
 use crate::pipeline::exchange::Exchange;
+use crate::pipeline::rescue::REQUEST_ID;
 use crate::pipeline::respond;
 use crate::pipeline::verdict::Forward;
 
@@ -95,6 +96,10 @@ pub fn final_fields(answer: &mut ResponseHead<'_, '_>, exchange: &Exchange) -> R
         fields.insert(DATE, date());
     }
     respond::edit(exchange, answer.version, &mut fields);
+    if let Some(id) = fields.get_mut(REQUEST_ID) {
+        // No other answer has this value: in the table of HPACK (RFC 7541 §7.1.3) it would only push out those that come again.
+        id.set_sensitive(true);
+    }
     Ok(fields)
 }
 
@@ -136,10 +141,25 @@ pub fn trailer_fields(lines: &[u8]) -> Result<HeaderMap, Reason> {
 }
 
 fn append(fields: &mut HeaderMap, name: &[u8], value: &[u8]) -> Result<(), Reason> {
-    let name = HeaderName::from_bytes(name).map_err(|_| Reason::UpstreamProtocol)?;
+    let name = match usual(name) {
+        Some(name) => name,
+        None => HeaderName::from_bytes(name).map_err(|_| Reason::UpstreamProtocol)?,
+    };
     let value = HeaderValue::from_bytes(value).map_err(|_| Reason::UpstreamProtocol)?;
     fields.try_append(name, value).map_err(|_| Reason::UpstreamProtocol)?;
     Ok(())
+}
+
+/// What most answers have, in the two spellings in which they have it: found without a search through all known names.
+fn usual(name: &[u8]) -> Option<HeaderName> {
+    Some(match name {
+        b"Date" | b"date" => DATE,
+        b"Server" | b"server" => SERVER,
+        b"Content-Type" | b"content-type" => CONTENT_TYPE,
+        b"Cache-Control" | b"cache-control" => CACHE_CONTROL,
+        b"Content-Length" | b"content-length" => CONTENT_LENGTH,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -4,14 +4,16 @@ use std::io;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::request::Parts;
 
 use super::outgoing::Outgoing;
-use super::stream_head::write_last_chunk;
+use super::stream_head::{framing, write_last_chunk, write_request};
 use super::upstream_io::UpstreamIo;
 use crate::base::reason::Reason;
 use crate::listener::buffers;
 use crate::listener::framing::{Framing, write_chunk};
 use crate::listener::http2::ClientStream;
+use crate::pipeline::verdict::Forward;
 
 /// Size line and line ends of a chunk.
 const CHUNK_FRAME: usize = 20;
@@ -42,17 +44,18 @@ enum At {
 }
 
 impl Upload {
-    /// `max` is the largest body in bytes.
+    /// Writes the head by the plan; `body_done` when nothing follows it.
     #[must_use]
-    pub fn new(head: Vec<u8>, framing: Framing, body_done: bool, max: Option<u64>) -> Self {
-        let chunked = framing == Framing::Chunked;
+    pub fn new(head: &Parts, plan: &Forward, body_done: bool) -> Self {
+        let (framing, mut bytes) = (framing(head, body_done), buffers::take_head());
+        write_request(&mut bytes, head, plan, framing);
         Self {
-            out: Outgoing::new(head),
+            out: Outgoing::new(bytes),
             next: None,
             at: if body_done { At::End } else { At::Data },
-            chunked,
+            chunked: framing == Framing::Chunked,
             body: 0,
-            max,
+            max: plan.max_body,
             held: 0,
             whole: true,
             refused: false,

@@ -9,7 +9,7 @@ use crate::support::client::End;
 use crate::support::gateway::{NONE, routes};
 use crate::support::h2_client::{get, post, response_of};
 use crate::support::{
-    Client, Gate, H2Client, H2Upstream, TestGateway, Upstream, forward_all, forward_with, ok, within,
+    Client, Gate, H2Client, H2Upstream, TestGateway, Upstream, eventually, forward_all, forward_with, ok, within,
 };
 
 const DATA: u8 = 0;
@@ -300,5 +300,43 @@ async fn a_connection_with_a_stream_is_not_idle() {
     gate.open();
     for response in [first, second] {
         assert_eq!(response_of(response).await.unwrap().body, b"late");
+    }
+}
+
+#[tokio::test]
+async fn what_would_end_a_line_of_http_1_never_reaches_an_upstream() {
+    let upstream = Upstream::echo();
+    let gateway = h2c(&forward_all(upstream.address())).await;
+    let literal = |name: &[u8], value: &[u8]| {
+        [&[0, u8::try_from(name.len()).unwrap()][..], name, &[u8::try_from(value.len()).unwrap()], value].concat()
+    };
+    // `:path` is the second name of the static table that stands for one; without indexing.
+    let path = |value: &[u8]| [&[0x04, u8::try_from(value.len()).unwrap()][..], value].concat();
+    let mut heads = Vec::new();
+    for bad in ["a\r\nx: 1", "a\nb", "a\rb", "a\0b"] {
+        heads.push([head(), literal(b"x-bad", bad.as_bytes())].concat());
+        heads.push([head(), literal(format!("x{bad}").as_bytes(), b"1")].concat());
+    }
+    for bad in ["/a b", "/a\r\nx: 1", "/a\0", "/\x7f", "/\"", "/a#b", "a", "http://b.test/"] {
+        heads.push([&[0x82, 0x86][..], &path(bad.as_bytes()), &head()[3..]].concat());
+    }
+    let good = [&[0x82, 0x86][..], &path(b"/good"), &head()[3..]].concat();
+    let goods = || upstream.requests().iter().filter(|request| request.target == "/good").count();
+    let mut outlived = 0;
+    for bad in heads {
+        let mut client = gateway.client().await;
+        let before = goods();
+        let both = [(1, bad), (3, good.clone())].map(|(id, head)| frame(HEADERS, END_STREAM | END_HEADERS, id, &head));
+        client.send([preface(&[]), both.concat()].concat()).await;
+        // Where the library takes it for a fault of the stream alone, what comes behind it is served.
+        tokio::select! {
+            _ = client.end() => {}
+            () = eventually("the good one", async || (goods() > before).then_some(())) => outlived += 1,
+        }
+    }
+    assert!(outlived >= 4, "{outlived}");
+    for seen in upstream.requests() {
+        // A fragment is cut off by the library.
+        assert!(["/good", "/a"].contains(&&*seen.target), "{seen:?}");
     }
 }
