@@ -1,6 +1,7 @@
 //! Streams of HTTP/2 clients to an HTTP/1.1 upstream: bodies, trailers, interim answers, back-pressure and every early end.
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,11 @@ async fn h2c(routes: &str) -> TestGateway {
     TestGateway::build().listener("h2c", "h2c: true").start(routes).await
 }
 
+/// For what Pingora does in another way, or not at all.
+fn direct(upstream: SocketAddr) -> String {
+    forward_with(upstream, "", "engine: direct")
+}
+
 fn put(target: &str) -> Request<()> {
     Request::put(format!("http://api.test{target}")).body(()).unwrap()
 }
@@ -27,7 +33,7 @@ fn reset(ended: &h2::Error) -> Option<Reason> {
 #[tokio::test]
 async fn the_head_goes_out_as_it_came() {
     let upstream = Upstream::scripted(|mut conn| async move { conn.stall().await });
-    let gateway = h2c(&forward_all(upstream.address())).await;
+    let gateway = h2c(&direct(upstream.address())).await;
     let mut request = get("/a?b=c");
     for (name, value) in [("x-one", "1"), ("cookie", "a=1"), ("x-two", "2"), ("cookie", "b=2"), ("te", "trailers")] {
         request.headers_mut().append(name, value.parse().unwrap());
@@ -52,7 +58,7 @@ async fn the_head_goes_out_as_it_came() {
 #[tokio::test]
 async fn request_trailers_go_behind_a_chunked_body() {
     let upstream = Upstream::echo();
-    let gateway = h2c(&forward_all(upstream.address())).await;
+    let gateway = h2c(&direct(upstream.address())).await;
     let mut client = H2Client::connect(gateway.address()).await;
     for (length, expected) in [(None, vec![("x-checksum".to_owned(), "1".to_owned())]), (Some("3"), vec![])] {
         let mut request = post("/");
@@ -117,7 +123,7 @@ async fn trailers_of_the_answer_become_those_of_http_2() {
     let upstream = Upstream::answering(
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 7\r\nx-empty:\r\n\r\n",
     );
-    let gateway = h2c(&forward_all(upstream.address())).await;
+    let gateway = h2c(&direct(upstream.address())).await;
     let mut client = H2Client::connect(gateway.address()).await;
     for _ in 0..2 {
         let response = client.get("/").await;
@@ -131,7 +137,7 @@ async fn trailers_of_the_answer_become_those_of_http_2() {
 async fn trailers_that_may_not_be_sent_are_a_fault_of_the_upstream() {
     let upstream =
         Upstream::answering_once("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 7\r\n\r\n");
-    let gateway = h2c(&forward_all(upstream.address())).await;
+    let gateway = h2c(&direct(upstream.address())).await;
     let mut client = H2Client::connect(gateway.address()).await;
     let (response, _) = client.open(get("/"), true).await.unwrap();
     let ended = response_of(response).await.unwrap_err();
@@ -162,7 +168,7 @@ async fn interim_answers_reach_the_client() {
         }
         Ok(())
     });
-    let gateway = h2c(&forward_all(upstream.address())).await;
+    let gateway = h2c(&direct(upstream.address())).await;
     let mut client = H2Client::connect(gateway.address()).await;
     let (mut response, _) = client.open(get("/"), true).await.unwrap();
     let hint = within("a hint", poll_fn(|cx| response.poll_informational(cx))).await.unwrap().unwrap();
@@ -440,7 +446,7 @@ async fn an_answer_that_stops_resets_its_stream_and_no_other() {
         }
         Ok(())
     });
-    let gateway = h2c(&forward_with(upstream.address(), "", "timeouts: { idle: 150ms }")).await;
+    let gateway = h2c(&forward_with(upstream.address(), "", "timeouts: { idle: 150ms }, engine: direct")).await;
     let mut client = H2Client::connect(gateway.address()).await;
     let (response, _) = client.open(get("/stops"), true).await.unwrap();
     let response = within("the head", response).await.unwrap();
@@ -457,7 +463,7 @@ async fn an_answer_that_breaks_off_resets_its_stream() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
     ] {
         let upstream = Upstream::answering_once(answer);
-        let gateway = h2c(&forward_all(upstream.address())).await;
+        let gateway = h2c(&direct(upstream.address())).await;
         let mut client = H2Client::connect(gateway.address()).await;
         let (response, _) = client.open(get("/"), true).await.unwrap();
         let ended = response_of(response).await.unwrap_err();
