@@ -172,6 +172,7 @@ class Sluice(Proxy):
     stop_signal = signal.SIGINT
 
     def configure(self, routes):
+        (self.folder / "logs").mkdir()
         return self.render("gateway.yaml")
 
     def command(self):

@@ -80,7 +80,7 @@ class Soak:
         while self._completed + self._lost < self._options.requests:
             self._batch(min(size, max(300, self._options.requests - self._completed - self._lost)))
             # By the end it would fill the disk.
-            os.truncate(self._gateway.folder / "access.log", 0)
+            os.truncate(self._gateway.folder / "logs/access.log", 0)
             print(f"{self._completed:,} requests, {self._lost} lost, {self._generation} reloads, "
                   f"RSS {self._rss[-1] / 1024:.1f} MiB", file=sys.stderr, flush=True)
         self._seconds = time.monotonic() - self._start

@@ -40,7 +40,7 @@ listeners:
   - {{ name: https, address: "127.0.0.1:{https}", tls: {{ certificates: [{{ certificate: {folder}/cert.pem, key: {folder}/key.pem }}] }} }}
 admin: {{ address: "127.0.0.1:{admin}" }}
 routes: {folder}/routes.yaml
-access_log: {{ target: {folder}/access.log }}
+access_log: {{ target: {folder}/logs/access.log }}
 """
 
 ROUTES = """
@@ -65,6 +65,8 @@ def main():
     ports = dict(zip(("http", "https", "admin"), free_ports(3)))
     with tempfile.TemporaryDirectory(prefix="sluice-requests-") as name, upstream.Upstream(body_length=1024) as origin:
         folder = Path(name)
+        # Whoever watches the routes would be woken by every line written beside them.
+        (folder / "logs").mkdir()
         (folder / "gateway.yaml").write_text(GATEWAY.format(folder=folder, **ports), encoding="utf-8")
         (folder / "routes.yaml").write_text(ROUTES.format(upstream=origin.port), encoding="utf-8")
         make_certificate(folder)

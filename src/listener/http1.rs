@@ -199,7 +199,8 @@ async fn serve_request(mut connection: Connection, last: bool) -> Option<Connect
         Read::Partial => None,
         Read::Refused(Refused { exchange, answer }) => {
             deadline.set(worker.settings.deadlines.body);
-            let written = send(io, &answer, true, false, deadline).await;
+            let is_head = exchange.facts.method == Method::HEAD.as_str();
+            let written = send(io, &answer, true, is_head, deadline).await;
             finish::answered(&exchange, &answer, written);
             finish::finish(&exchange, &worker.access_log);
             if written {

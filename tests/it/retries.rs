@@ -2,9 +2,9 @@
 
 use tokio::io::AsyncWriteExt;
 
-use crate::support::gateway::routes;
+use crate::support::gateway::{engine_under_test, routes};
 use crate::support::upstream::Refusing;
-use crate::support::{Gate, TestGateway, Upstream, forward_all, forward_with, ok, within};
+use crate::support::{Gate, TestGateway, Upstream, eventually, forward_all, forward_with, ok, within};
 
 #[tokio::test]
 async fn a_refused_connection_is_said_to_be_one() {
@@ -201,4 +201,20 @@ async fn a_kept_connection_is_closed_when_it_has_been_idle() {
     within("the gateway closes it", closed.pass()).await;
     assert_eq!(gateway.get("/").await.text(), "kept");
     assert_eq!(upstream.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_connection_past_its_lifetime_is_not_used_again() {
+    let upstream = Upstream::answering(ok("kept"));
+    let lifetime = "{ idle: 1h, lifetime: 300ms }";
+    let gateway = TestGateway::build().set("upstream_pool", lifetime).start(&forward_all(upstream.address())).await;
+    if engine_under_test() == "pingora" {
+        // Pingora knows no lifetime.
+        return assert_eq!(gateway.get("/").await.text(), "kept");
+    }
+    eventually("a second connection although the first is never idle", async || {
+        assert_eq!(gateway.get("/").await.text(), "kept");
+        (upstream.connections() > 1).then_some(())
+    })
+    .await;
 }

@@ -205,6 +205,9 @@ impl ProxyHttp for Engine {
         ctx: &mut Self::CTX,
     ) -> Result<()> {
         let exchange = exchange(ctx)?;
+        for name in respond::hop_by_hop(&response.headers) {
+            response.remove_header(&name);
+        }
         if !response.status.is_informational() {
             if exchange.facts.version != Version::HTTP_2 {
                 // What it announces does not come: Pingora drops the trailers of HTTP/1.1.
@@ -224,10 +227,6 @@ impl ProxyHttp for Engine {
             }
             exchange.prompt.store(response.headers.contains_key(CONTENT_LENGTH), Ordering::Relaxed);
             exchange.progress().status = response.status.as_u16();
-            let hop_by_hop = respond::hop_by_hop(&response.headers);
-            for name in &hop_by_hop {
-                response.remove_header(name);
-            }
             respond::edit(exchange, response.version, &mut PingoraResponse(response));
         }
         Ok(())
