@@ -18,6 +18,18 @@ pub enum ClientIo {
     Tls(Box<TlsStream>),
 }
 
+impl ClientIo {
+    /// Lets the connection end with a reset when it is dropped: nobody takes that for the end of an answer. Inside TLS the
+    /// missing close_notify says as much.
+    pub fn cut(&self) {
+        if let Self::Plain(stream) = self
+            && let Err(error) = stream.set_zero_linger()
+        {
+            tracing::debug!(%error, "a connection ends as if in order");
+        }
+    }
+}
+
 impl AsyncRead for ClientIo {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {

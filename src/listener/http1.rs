@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, Version};
 use tokio::io::AsyncWriteExt;
 
 use super::accept::linger;
@@ -284,6 +284,8 @@ async fn serve_forwarded(
     // A failed answer is cut short, so that no client takes a part for the whole.
     if failed.is_none() {
         close(connection).await;
+    } else if exchange.facts.version == Version::HTTP_10 {
+        connection.io.cut();
     }
     None
 }

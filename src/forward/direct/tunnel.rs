@@ -47,6 +47,11 @@ async fn copy(
     if early.await.is_err() {
         return;
     }
+    {
+        let mut progress = exchange.progress();
+        progress.request_bytes += from_client.len() as u64;
+        progress.response_bytes += from_upstream.len() as u64;
+    }
     let mut client = Counted { io, exchange, to_client: true };
     let mut server = Counted { io: upstream, exchange, to_client: false };
     // How a tunnel ends is the business of what runs inside it.

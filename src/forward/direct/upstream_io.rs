@@ -1,11 +1,13 @@
 //! The bytes of one connection to an upstream, plain or inside TLS.
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::task::unconstrained;
 use tokio_rustls::client::TlsStream;
 
 #[derive(Debug)]
@@ -20,7 +22,9 @@ impl UpstreamIo {
     pub fn is_idle(&mut self) -> bool {
         let mut piece = [0];
         let mut room = ReadBuf::new(&mut piece);
-        Pin::new(self).poll_read(&mut Context::from_waker(Waker::noop()), &mut room).is_pending()
+        // To a task that has used its budget up, every socket seems idle.
+        let read = unconstrained(poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut room)));
+        pin!(read).poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
 }
 
@@ -53,5 +57,26 @@ impl AsyncWrite for UpstreamIo {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream.as_mut()).poll_shutdown(cx),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+    use tokio::task::coop::{consume_budget, has_budget_remaining};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_without_budget_sees_an_end_all_the_same() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        drop(listener.accept().await.unwrap());
+        stream.readable().await.unwrap();
+        let mut io = UpstreamIo::Plain(stream);
+        while has_budget_remaining() {
+            consume_budget().await;
+        }
+        assert!(!io.is_idle());
     }
 }
