@@ -1,4 +1,4 @@
-//! The cryptography behind every TLS configuration: aws-lc, with a key schedule of TLS 1.3 that keeps its HMAC states.
+//! The cryptography behind every TLS configuration of ours: aws-lc, with a key schedule of TLS 1.3 that keeps its HMAC states.
 //!
 //! rustls's own binding computes HKDF anew, key and all, for every secret that it derives: some 150 blocks of SHA-384 in a handshake,
 //! which no processor without the SHA-512 instructions does quickly. Here a key is set up once, and every secret derived from it costs two blocks.
@@ -11,7 +11,7 @@ use rustls::crypto::tls13::{Hkdf, HkdfExpander, OkmBlock, OutputLengthError};
 use rustls::crypto::{CryptoProvider, aws_lc_rs as stock, hmac};
 use rustls::{CipherSuiteCommon, SupportedCipherSuite, Tls13CipherSuite};
 
-/// The one provider of the process: suites, groups and their order are rustls's defaults.
+/// The provider of all of them: suites, groups and their order are rustls's defaults.
 #[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {

@@ -134,11 +134,11 @@ model! {
 
     /// Kept connections to upstreams.
     UpstreamPool "`upstream_pool`" {
-        /// Idle connections for each worker thread.
+        /// Idle connections for each worker thread and engine.
         optional size: Count = defaults::POOL_SIZE,
         /// How long an idle connection is kept.
         optional idle: Duration = time(defaults::POOL_IDLE),
-        /// How long a connection is used, so that load moves to where names lead now; open requests finish.
+        /// How long the engine `direct` uses a connection, so that load moves to where names lead now; open requests finish.
         optional lifetime: Duration = time(defaults::POOL_LIFETIME),
     }
 

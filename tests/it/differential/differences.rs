@@ -51,7 +51,7 @@ pub const DIFFERENCES: [Difference; 11] = [
     },
     Difference {
         what: "trailers of a chunked answer to an HTTP/1.1 client, and `Trailer`",
-        direct: "forwarded, without fields that must not be trailers",
+        direct: "forwarded; a message with fields that must not be trailers is refused",
         pingora: "dropped",
         why: "They may be forwarded or dropped (RFC 9110 section 6.5.1); Pingora cannot forward them over HTTP/1.1.",
         forgive: |_, seen| {
@@ -66,7 +66,7 @@ pub const DIFFERENCES: [Difference; 11] = [
     },
     Difference {
         what: "trailers of a chunked request, and `Trailer`",
-        direct: "forwarded, without fields that must not be trailers",
+        direct: "forwarded; a message with fields that must not be trailers is refused",
         pingora: "dropped",
         why: "As for answers.",
         forgive: |_, seen| {
