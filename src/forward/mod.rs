@@ -34,7 +34,7 @@ pub struct Returned {
     pub body_done: bool,
     /// The client closed its side.
     pub client_closed: bool,
-    /// A final answer has begun: the client cannot be told anything else.
+    /// A final answer has begun, or only a part of an interim one has left: the client cannot be told anything else.
     pub begun: bool,
     /// The connection may carry another request.
     pub reusable: bool,

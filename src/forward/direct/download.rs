@@ -63,6 +63,8 @@ pub struct Download {
     /// What was read and not yet passed on.
     read: Vec<u8>,
     state: State,
+    /// An interim answer has come.
+    interim: bool,
     /// The upstream said that its connection goes on, and has sent nothing beyond the answer.
     kept: bool,
     long: bool,
@@ -77,7 +79,15 @@ impl Drop for Download {
 
 impl Download {
     pub fn new() -> Self {
-        Self { out: Outgoing::default(), read: Vec::new(), state: State::Head, kept: false, long: false, splice: None }
+        Self {
+            out: Outgoing::default(),
+            read: Vec::new(),
+            state: State::Head,
+            interim: false,
+            kept: false,
+            long: false,
+            splice: None,
+        }
     }
 
     /// Changes with every byte that was given to the client, or taken for it.
@@ -95,7 +105,13 @@ impl Download {
     /// Whether not a byte has come.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
-        !self.has_begun() && self.read.is_empty() && self.out.total() == 0
+        !self.has_begun() && self.read.is_empty() && !self.interim
+    }
+
+    /// Whether the client has a part of a head, and nothing else may follow than its rest.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        self.out.is_halfway()
     }
 
     /// Whether the upstream connection may carry another request, as far as the answer goes.
@@ -214,6 +230,7 @@ impl Download {
                 self.pass_on(from, terms);
                 return Ok(());
             }
+            self.interim = true;
             // RFC 9110 §15.2: clients of HTTP/1.0 know no interim answers.
             if terms.exchange.facts.version != Version::HTTP_10 {
                 answer::write_interim(self.out.bytes(), &mut head);

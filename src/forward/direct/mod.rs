@@ -66,7 +66,7 @@ impl Forwarder {
             }
             Err(reason) => exchange.fail(reason),
         }
-        let begun = exchange.progress_mut().status != 0;
+        let begun = exchange.progress_mut().status != 0 || upload.answer_torn;
         Returned {
             io: client,
             body_done: upload.body_done(),
@@ -86,12 +86,17 @@ impl Forwarder {
     ) -> Result<Option<(UpstreamIo, Vec<u8>)>, Reason> {
         let mut want = if upload.upgrade { Want::New } else { Want::Any };
         loop {
-            let mut connection = self.connect(exchange, want).await?;
-            let reused = connection.reused;
-            let ended = {
-                let mut relay = Relay::new(client, &mut connection.io, exchange, upload, &self.drain, reused);
-                poll_fn(|cx| relay.poll(cx)).await
+            let mut connection = tokio::select! {
+                biased;
+                connected = self.connect(exchange, want) => connected?,
+                reason = poll_fn(|cx| upload.poll_gone(cx, client)) => return Err(reason),
             };
+            let reused = connection.reused;
+            let (ended, torn) = {
+                let mut relay = Relay::new(client, &mut connection.io, exchange, upload, &self.drain, reused);
+                (poll_fn(|cx| relay.poll(cx)).await, relay.is_torn())
+            };
+            upload.answer_torn = torn;
             match ended {
                 Ended::Answered { kept } => {
                     if kept {

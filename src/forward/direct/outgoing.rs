@@ -40,6 +40,12 @@ impl Outgoing {
         self.sent > 0 || self.piece_sent > 0
     }
 
+    /// Whether a part has left since the last [`Outgoing::release`], and another has not.
+    #[must_use]
+    pub fn is_halfway(&self) -> bool {
+        self.has_begun() && (self.sent < self.bytes.len() || self.piece_sent < self.piece_end)
+    }
+
     /// Bytes sent over its whole life, those sent again included.
     #[must_use]
     pub fn total(&self) -> u64 {

@@ -54,16 +54,26 @@ impl<'a> Relay<'a> {
     }
 
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
-        let before = self.upload.moved() + self.download.moved();
+        let before = (self.upload.moved(), self.download.moved());
         let waits = match self.poll_sides(cx) {
             Ok(Waits::Complete) => return Poll::Ready(self.complete()),
             Ok(waits) => waits,
             Err(ended) => return Poll::Ready(ended),
         };
-        let moved = before != self.upload.moved() + self.download.moved();
-        self.note_stage(waits, moved);
+        let (sent, answered) = (before.0 != self.upload.moved(), before.1 != self.download.moved());
+        self.note_stage(waits, sent, answered);
         ready!(self.exchange.deadline.poll_expired(cx));
-        Poll::Ready(Ended::Failed(self.exchange.overdue().unwrap_or(Reason::Internal)))
+        Poll::Ready(Ended::Failed(match self.exchange.overdue() {
+            // By not taking the interim answers, it kept us from the final one.
+            Some(Reason::UpstreamTimeout) if waits == Waits::Client => Reason::ClientClosed,
+            reason => reason.unwrap_or(Reason::Internal),
+        }))
+    }
+
+    /// Whether the client has a part of a head, so that no other answer can be given.
+    #[must_use]
+    pub fn is_torn(&self) -> bool {
+        self.download.is_torn()
     }
 
     fn poll_sides(&mut self, cx: &mut Context<'_>) -> Result<Waits, Ended> {
@@ -99,16 +109,17 @@ impl<'a> Relay<'a> {
     }
 
     /// Whose turn it is, and until when.
-    fn note_stage(&mut self, waits: Waits, moved: bool) {
+    fn note_stage(&mut self, waits: Waits, sent: bool, answered: bool) {
+        let begun = self.download.has_begun();
         let stage = match waits {
-            Waits::Client => Stage::Delivering,
-            _ if self.download.has_begun() => Stage::Relaying,
+            Waits::Client if begun => Stage::Delivering,
+            _ if begun => Stage::Relaying,
             _ if self.upload.is_over() => Stage::Waiting,
             _ if self.upload.is_blocked() => Stage::Sending,
             _ => Stage::Receiving,
         };
-        // An upstream that sends interim answers for ever has still not begun to answer.
-        if stage != self.exchange.progress_mut().stage || (moved && stage != Stage::Waiting) {
+        // Interim answers move nothing: an upstream that sends them for ever has still not begun to answer.
+        if stage != self.exchange.progress_mut().stage || sent || (answered && begun) {
             self.exchange.enter_alone(stage);
         }
     }
@@ -119,8 +130,8 @@ impl<'a> Relay<'a> {
             || Method::from_bytes(self.exchange.facts.method.as_bytes()).is_ok_and(|method| method.is_idempotent());
         let again = match self.upload.repeatable() {
             None => false,
-            Some(false) => true,
-            Some(true) => self.upload.body_done() && harmless(),
+            Some(false) if self.upstream.is_plain() => true,
+            Some(_) => self.upload.body_done() && harmless(),
         };
         self.reused && again && self.download.is_untouched()
     }

@@ -44,7 +44,12 @@ impl Forwarder {
     ) -> Result<(), Reason> {
         let mut want = Want::Any;
         loop {
-            let mut connection = self.connect(exchange, want).await?;
+            let mut connection = tokio::select! {
+                biased;
+                connected = self.connect(exchange, want) => connected?,
+                // Streams that are gone are not counted by `h2` any more: each would hold a socket until its time-out.
+                () = poll_fn(|cx| client.poll_given_up(cx)) => return Err(Reason::ClientClosed),
+            };
             let reused = connection.reused;
             let ended = {
                 let mut relay = StreamRelay::new(client, &mut connection.io, exchange, upload, reused);
@@ -211,10 +216,10 @@ impl<'a> StreamRelay<'a> {
 
     /// Nobody but us has heard of the request, or hearing it twice does no harm (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
     fn can_repeat(&self) -> bool {
-        let untouched = matches!(self.answer, Answer::Head) && self.read.is_empty();
+        let untouched = matches!(self.answer, Answer::Head) && self.read.is_empty() && self.interim == 0;
         let harmless =
             || Method::from_bytes(self.exchange.facts.method.as_bytes()).is_ok_and(|method| method.is_idempotent());
-        self.reused && untouched && self.upload.can_repeat(harmless)
+        self.reused && untouched && self.upload.can_repeat(self.upstream.is_plain(), harmless)
     }
 
     /// Moves the answer on until the upstream has nothing to give or the client takes nothing.

@@ -85,9 +85,11 @@ impl Upload {
         self.body + self.out.total()
     }
 
-    /// Whether it can be sent again from its beginning, given whether hearing it twice is `harmless`.
-    pub fn can_repeat(&self, harmless: impl Fn() -> bool) -> bool {
-        self.whole && (!self.out.has_begun() || (self.at == At::End && harmless()))
+    /// Whether it can be sent again from its beginning, given whether a write that fails `tells` that nothing of it left,
+    /// and whether hearing it twice is `harmless`.
+    pub fn can_repeat(&self, tells: bool, harmless: impl Fn() -> bool) -> bool {
+        let unheard = tells && !self.out.has_begun();
+        self.whole && (unheard || (self.at == At::End && harmless()))
     }
 
     pub fn rewind(&mut self) {

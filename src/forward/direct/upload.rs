@@ -23,6 +23,8 @@ pub struct Upload {
     pub pending: Vec<u8>,
     pub keep_alive: bool,
     pub client_closed: bool,
+    /// The client has a part of an answer's head.
+    pub answer_torn: bool,
     /// It asks for another protocol.
     pub upgrade: bool,
     /// Everything read of the request is still in `out`.
@@ -53,6 +55,7 @@ impl Upload {
             pending,
             keep_alive,
             client_closed: false,
+            answer_torn: false,
             upgrade,
             whole: true,
             refused: false,
@@ -216,6 +219,14 @@ impl Upload {
             }
             Moved::ReceiverEnded => Err(Stopped::Untaken),
         })
+    }
+
+    /// As [`Upload::watch`], for as long as there is nothing else to do; ready when the client is gone.
+    pub fn poll_gone(&mut self, cx: &mut Context<'_>, client: &mut ClientIo) -> Poll<Reason> {
+        match self.watch(cx, client) {
+            Err(Stopped::Failed(reason)) => Poll::Ready(reason),
+            Ok(()) | Err(Stopped::Untaken) => Poll::Pending,
+        }
     }
 
     /// Once the body is read: whether the client goes away, and what it sends ahead.

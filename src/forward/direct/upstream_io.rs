@@ -26,6 +26,12 @@ impl UpstreamIo {
         let read = unconstrained(poll_fn(|cx| Pin::new(&mut *self).poll_read(cx, &mut room)));
         pin!(read).poll(&mut Context::from_waker(Waker::noop())).is_pending()
     }
+
+    /// Whether a write that fails says that nothing of it left: one through TLS may have sent a record before.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
 }
 
 impl AsyncRead for UpstreamIo {
