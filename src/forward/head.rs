@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::UNIX_EPOCH;
 
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use crate::base::field::Known;
 use crate::listener::framing::Framing;
@@ -84,7 +84,9 @@ pub fn write_answer(
     for (name, value) in fields {
         put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
-    write_date(out);
+    if !fields.iter().any(|(name, _)| *name == header::DATE) {
+        write_date(out);
+    }
     if let Some(length) = length {
         out.extend_from_slice(b"content-length: ");
         put_number(out, length as u64);

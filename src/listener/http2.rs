@@ -295,7 +295,7 @@ async fn respond(client: &mut ClientStream, exchange: &Exchange, answer: &Answer
 pub async fn send(client: &mut ClientStream, answer: &Answer, is_head: bool) -> Result<(), h2::Error> {
     let mut fields = HeaderMap::with_capacity(answer.fields.len() + 2);
     fields.extend(answer.fields.iter().map(|(name, value)| (name.clone(), value.clone())));
-    fields.insert(DATE, date());
+    fields.entry(DATE).or_insert_with(date);
     if !answer.is_bodyless() {
         fields.insert(CONTENT_LENGTH, HeaderValue::from(answer.body.len()));
     }

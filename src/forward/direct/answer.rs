@@ -52,7 +52,12 @@ pub fn write_head(
         // RFC 9110 §8.6: a client that believes it waits for a body that never comes.
         drop_all(head.fields, "content-length");
     }
-    let mut fields = Fields { read: head.fields, added: buffers::take_head() };
+    let mut added = buffers::take_head();
+    if !head.has_date {
+        // RFC 9110 §6.6.1: whoever forwards an answer without one dates it; the route may know better.
+        write_date(&mut added);
+    }
+    let mut fields = Fields { read: head.fields, added };
     respond::edit(exchange, head.version, &mut fields);
     let Fields { added, .. } = fields;
 
@@ -60,10 +65,6 @@ pub fn write_head(
     write_fields(out, head.fields);
     out.extend_from_slice(&added);
     buffers::give(added);
-    if !head.has_date {
-        // RFC 9110 §6.6.1: whoever forwards an answer without one dates it.
-        write_date(out);
-    }
     // A HEAD is told what a GET would be.
     let as_to_get = to_head && head.framing == BodyFraming::Chunked && exchange.facts.version != Version::HTTP_10;
     if as_to_get || matches!(reframing, Reframing::Rechunk | Reframing::Chunk) {

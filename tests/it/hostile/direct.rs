@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::client::End;
-use crate::support::gateway::{endpoint, engine_under_test, routes};
+use crate::support::gateway::{NONE, endpoint, engine_under_test, routes};
 use crate::support::h2_client::{get, response_of};
 use crate::support::upstream::Unaccepting;
 use crate::support::{Authority, Gate, H2Client, TestGateway, Upstream, forward_all, forward_with, ok, within};
@@ -434,4 +434,21 @@ async fn what_both_sides_say_before_an_upgrade_stands_is_counted_and_not_lost() 
     client.half_close().await;
     let line = gateway.access_log(1).await.swap_remove(0);
     assert_eq!((&line["request_bytes"], &line["response_bytes"]), (&5.into(), &10.into()), "{line}");
+}
+
+#[tokio::test]
+async fn an_answer_has_one_date_whoever_wrote_it() {
+    let upstream = Upstream::answering(ok("undated"));
+    for (edit, dated) in [(r#"set: { date: "Thu, 01 Jan 1970 00:00:00 GMT" }"#, true), ("remove: [date]", false)] {
+        let keys = format!("response_headers: {{ {edit} }}");
+        let gateway = TestGateway::start(&forward_with(upstream.address(), "", &keys)).await;
+        // Pingora dates what has no date whatever the route says.
+        let dated = dated || engine_under_test() == "pingora";
+        assert_eq!(gateway.get("/").await.field("date").is_some(), dated, "{edit}");
+    }
+    let ours = r#"{ name: a, match: { path: "/" }, auth: none, response_headers: { set: { date: mine } },
+        respond: { status: 200, body: ours } }"#;
+    let gateway = h2c(&routes(&NONE, &[ours])).await;
+    assert_eq!(gateway.get("/").await.field("date"), Some("mine"));
+    assert_eq!(H2Client::connect(gateway.address()).await.get("/").await.field("date"), Some("mine"));
 }
