@@ -86,7 +86,8 @@ impl<'a> Relay<'a> {
         if !self.download.has_begun() && self.drain.is_leaving() {
             self.upload.keep_alive = false;
         }
-        let upgrade = self.upload.upgrade;
+        // One that agrees before it has the whole request has not read what it agrees to.
+        let upgrade = self.upload.upgrade && self.upload.is_sent();
         let mut terms = Terms { exchange: self.exchange, upgrade, keep_alive: &mut self.upload.keep_alive };
         let waits = match self.download.poll_move(cx, self.upstream, self.client, &mut terms) {
             Ok(Waits::Complete) => return Ok(Waits::Complete),

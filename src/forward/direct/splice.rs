@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 /// A body with less than this to come is not worth a pipe.
 pub const WORTHWHILE: u64 = 256 * 1024;
 
-/// Room that is asked for; unprivileged processes may get up to `fs.pipe-max-size`, 1 MiB as Linux comes.
-const ROOM: usize = 512 * 1024;
+/// Room of a pipe, and so what a slow receiver pins at most; unprivileged processes may ask for up to `fs.pipe-max-size`.
+const ROOM: usize = 128 * 1024;
 
 /// Pipes kept for each thread; beyond that they are closed.
 const KEPT: usize = 16;
