@@ -53,6 +53,10 @@ def measure(options):
         signal.signal(number, lambda number, _frame: sys.exit(f"ended by {signal.Signals(number).name}"))
     os.sched_setaffinity(0, {options.load_core})
     limit = processes.allow_open_files()
+    if options.all:
+        # What is missing is said before the first minute, not after the tenth.
+        for command in ("nginx", "haproxy", "wrk", "h2load", "nghttp", "openssl", "connections", "pace"):
+            processes.find(command)
     folder = Path(tempfile.mkdtemp(prefix="sluice-load-"))
     # nginx workers may run as another user.
     folder.chmod(0o711)
