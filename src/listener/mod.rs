@@ -11,6 +11,7 @@ pub mod http1;
 pub mod http2;
 pub mod proxy_protocol;
 pub mod request;
+pub mod socket_io;
 mod syntax;
 pub mod thread;
 pub mod tls;

@@ -186,7 +186,7 @@ impl Default for Progress {
 
 /// Shared by whoever carries the request and whoever forwards it.
 ///
-/// Its memory serves one request after the other; on the [shelf](super::shelf) it is about none.
+/// Its memory serves one request after the other; on the shelf it is about none.
 pub struct Exchange {
     held: Option<Held>,
     pub facts: Facts,
