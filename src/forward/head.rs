@@ -98,21 +98,26 @@ pub fn write_answer(
     out.extend_from_slice(b"\r\n");
 }
 
-thread_local! {
-    /// The field as it was written last, and the second of it.
-    static DATE: RefCell<(u64, String)> = const { RefCell::new((0, String::new())) };
-}
-
 /// Writes the `Date` field for now (RFC 9110 §6.6.1).
 pub fn write_date(out: &mut Vec<u8>) {
+    put(out, &[b"date: ", date().as_bytes(), b"\r\n"]);
+}
+
+/// The `Date` field for now (RFC 9110 §6.6.1); rendered once a second for each thread.
+#[must_use]
+pub fn date() -> HeaderValue {
+    thread_local! {
+        static DATE: RefCell<(u64, HeaderValue)> = const { RefCell::new((u64::MAX, HeaderValue::from_static(""))) };
+    }
     let now = crate::base::clock::since_epoch();
-    DATE.with_borrow_mut(|(second, field)| {
-        if *second != now.as_secs() || field.is_empty() {
-            *second = now.as_secs();
-            *field = format!("date: {}\r\n", httpdate::fmt_http_date(UNIX_EPOCH + now));
+    DATE.with_borrow_mut(|(second, date)| {
+        if *second != now.as_secs()
+            && let Ok(rendered) = HeaderValue::try_from(httpdate::fmt_http_date(UNIX_EPOCH + now))
+        {
+            (*second, *date) = (now.as_secs(), rendered);
         }
-        out.extend_from_slice(field.as_bytes());
-    });
+        date.clone()
+    })
 }
 
 fn put_number(out: &mut Vec<u8>, mut number: u64) {

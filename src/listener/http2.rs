@@ -31,6 +31,7 @@ use super::worker::Worker;
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
 use crate::forward::direct::Upload;
+use crate::forward::head::date;
 use crate::forward::is_direct;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::verdict::Answer;
@@ -307,12 +308,4 @@ pub async fn send(client: &mut ClientStream, answer: &Answer, is_head: bool) -> 
     }
     let mut piece = Piece::Shared(body);
     poll_fn(|cx| client.poll_send(cx, &mut piece, true)).await
-}
-
-/// The `Date` field for now (RFC 9110 §6.6.1).
-#[must_use]
-pub fn date() -> HeaderValue {
-    let now = std::time::UNIX_EPOCH + crate::base::clock::since_epoch();
-    HeaderValue::try_from(httpdate::fmt_http_date(now))
-        .unwrap_or(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::Version;
+use http::{Method, Version};
 
 use super::shelf;
 use super::verdict::Forward;
@@ -59,6 +59,12 @@ pub(super) struct Told<'a> {
 }
 
 impl Facts {
+    /// Whether hearing the request twice does no more than hearing it once (RFC 9110 §9.2.2).
+    #[must_use]
+    pub fn is_idempotent(&self) -> bool {
+        Method::from_bytes(self.method.as_bytes()).is_ok_and(|method| method.is_idempotent())
+    }
+
     fn new() -> Self {
         Self {
             started: clock::now(),

@@ -299,17 +299,7 @@ async fn a_declined_expectation_is_answered_and_ends_the_connection() {
 #[tokio::test]
 async fn a_client_that_half_closes_before_its_answer_counts_as_gone() {
     let (arrived, gone) = (Gate::closed(), Gate::closed());
-    let gates = (arrived.clone(), gone.clone());
-    let upstream = Upstream::scripted(move |mut conn| {
-        let (arrived, gone) = gates.clone();
-        async move {
-            conn.request().await?;
-            arrived.open();
-            let ended = conn.stall().await;
-            gone.open();
-            ended
-        }
-    });
+    let upstream = Upstream::silent(&arrived, &gone);
     let gateway = TestGateway::start(&forward_all(upstream.address())).await;
     let mut client = gateway.client().await;
     client.send("GET /slow HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
@@ -322,17 +312,7 @@ async fn a_client_that_half_closes_before_its_answer_counts_as_gone() {
 #[tokio::test]
 async fn a_client_that_goes_away_is_noticed_and_the_upstream_is_let_go() {
     let (arrived, gone) = (Gate::closed(), Gate::closed());
-    let gates = (arrived.clone(), gone.clone());
-    let upstream = Upstream::scripted(move |mut conn| {
-        let (arrived, gone) = gates.clone();
-        async move {
-            conn.request().await?;
-            arrived.open();
-            let ended = conn.stall().await;
-            gone.open();
-            ended
-        }
-    });
+    let upstream = Upstream::silent(&arrived, &gone);
     let gateway = TestGateway::start(&forward_all(upstream.address())).await;
     let mut client = gateway.client().await;
     client.send("GET /slow HTTP/1.1\r\nHost: api.test\r\n\r\n").await;

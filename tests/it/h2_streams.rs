@@ -336,17 +336,7 @@ async fn a_small_window_gets_the_answer_in_small_parts() {
 #[tokio::test]
 async fn a_lost_connection_ends_its_requests() {
     let (arrived, gone) = (Gate::closed(), Gate::closed());
-    let gates = (arrived.clone(), gone.clone());
-    let upstream = Upstream::scripted(move |mut conn| {
-        let (arrived, gone) = gates.clone();
-        async move {
-            conn.request().await?;
-            arrived.open();
-            let ended = conn.stall().await;
-            gone.open();
-            ended
-        }
-    });
+    let upstream = Upstream::silent(&arrived, &gone);
     let gateway = h2c(&forward_all(upstream.address())).await;
     let stream = tokio::net::TcpStream::connect(gateway.address()).await.unwrap();
     let (mut send, connection) = h2::client::handshake(stream).await.unwrap();

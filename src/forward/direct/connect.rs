@@ -7,7 +7,7 @@ use tokio_rustls::TlsConnector;
 
 use super::Forwarder;
 use super::pool::{Connection, Key};
-use super::upstream_io::UpstreamIo;
+use super::upstream::UpstreamIo;
 use crate::base::clock;
 use crate::base::reason::Reason;
 use crate::forward::ATTEMPTS;

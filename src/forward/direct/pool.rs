@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use foldhash::HashMap;
 
-use super::upstream_io::UpstreamIo;
+use super::upstream::UpstreamIo;
 use crate::config::checked::Pool as Settings;
 
 /// What a kept connection may be used for: equal keys mean the same endpoint under the same rules of trust.

@@ -8,7 +8,9 @@ mod handed;
 mod peer;
 mod stream;
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::request::Parts;
@@ -22,7 +24,7 @@ use tokio::sync::watch;
 use self::engine::{EXCHANGE, Engine};
 use self::handed::{Back, Handed, Loan};
 use self::peer::Peers;
-use self::stream::StreamSession;
+use self::stream::{SharedStream, StreamSession};
 use super::Returned;
 use crate::base::reason::Reason;
 use crate::config::checked::Pool;
@@ -30,7 +32,7 @@ use crate::listener::client_io::ClientIo;
 use crate::listener::http2::ClientStream;
 use crate::listener::request::Carried;
 use crate::listener::worker::Drain;
-use crate::pipeline::exchange::Exchange;
+use crate::pipeline::exchange::{Exchange, Stage};
 
 /// Tries of one request; the engine decides about each, this only has to be more.
 const MAX_TRIES: usize = 16;
@@ -105,12 +107,14 @@ impl Forwarder {
             }
             None => return exchange.fail(Reason::Internal),
         };
-        let session = ServerSession::new_custom(Box::new(StreamSession::new(head, client)));
+        let client = SharedStream::new(client);
+        let session = ServerSession::new_custom(Box::new(StreamSession::new(head, client.clone())));
         let process = EXCHANGE.scope(Arc::clone(exchange), self.proxy.process_new_http(session, &self.shutdown));
         tokio::pin!(process);
         tokio::select! {
             biased;
             _ = &mut process => return,
+            () = given_up(exchange, &client) => return exchange.fail(Reason::ClientClosed),
             () = exchange.deadline.expired() => exchange.expire(),
         }
         // Pingora has no deadline of ours. Cutting an upstream connection that nobody else uses makes it fail the
@@ -130,4 +134,14 @@ impl Forwarder {
     pub async fn close(&self) {
         self.proxy.http_cleanup().await;
     }
+}
+
+/// Resolves when the client gives up the stream while there is no connection to the upstream: Pingora notices that only
+/// then, and `h2` no longer counts the stream, so that each would hold a socket until its time-out.
+async fn given_up(exchange: &Exchange, client: &SharedStream) {
+    poll_fn(|cx| {
+        let connecting = exchange.progress().stage == Stage::Connecting;
+        if connecting { client.lock().poll_given_up(cx) } else { Poll::Pending }
+    })
+    .await;
 }

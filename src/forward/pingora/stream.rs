@@ -3,6 +3,7 @@
 //! Its own session type cannot be had without its own accept loop, which overwrites `Date` and swallows interim answers.
 
 use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,8 +23,9 @@ use pingora::{Error, ErrorType, OrErr, Result};
 
 use crate::base::field::Known;
 use crate::config::checked::UpstreamProtocol;
+use crate::forward::head::date;
 use crate::listener::head::is_hop_by_hop;
-use crate::listener::http2::{ClientStream, Piece, date};
+use crate::listener::http2::{ClientStream, Piece};
 use crate::pipeline::verdict::{Answer, Forward};
 
 /// What is kept of a request body for retries.
@@ -99,10 +101,24 @@ pub(super) async fn write_answer(session: &mut ServerSession, answer: &Answer, i
     session.write_response_body(body, true).await
 }
 
+/// A stream that can be watched from outside of Pingora, which does not look at it while it connects.
+#[derive(Clone)]
+pub(super) struct SharedStream(Arc<Mutex<ClientStream>>);
+
+impl SharedStream {
+    pub fn new(client: ClientStream) -> Self {
+        Self(Arc::new(Mutex::new(client)))
+    }
+
+    pub fn lock(&self) -> MutexGuard<'_, ClientStream> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A stream on loan to Pingora; dropped before its end, it is reset.
 pub(super) struct StreamSession {
     head: RequestHeader,
-    client: ClientStream,
+    client: SharedStream,
     /// The final head, once sent.
     written: Option<Box<ResponseHeader>>,
     ended: bool,
@@ -116,7 +132,7 @@ pub(super) struct StreamSession {
 }
 
 impl StreamSession {
-    pub fn new(head: RequestHeader, client: ClientStream) -> Self {
+    pub fn new(head: RequestHeader, client: SharedStream) -> Self {
         Self {
             head,
             client,
@@ -137,7 +153,7 @@ impl StreamSession {
         }
         let length = data.len();
         let mut piece = Piece::Shared(data);
-        let sending = poll_fn(|cx| self.client.poll_send(cx, &mut piece, end));
+        let sending = poll_fn(|cx| self.client.lock().poll_send(cx, &mut piece, end));
         let sent = match self.write_timeout {
             Some(pause) => tokio::time::timeout(pause, sending).await.map_err(|_| late(ErrorType::WriteTimedout))?,
             None => sending.await,
@@ -164,10 +180,10 @@ impl Session for StreamSession {
     }
 
     async fn read_body_bytes(&mut self) -> Result<Option<Bytes>> {
-        let data = poll_fn(|cx| self.client.poll_data(cx)).await.transpose();
+        let data = poll_fn(|cx| self.client.lock().poll_data(cx)).await.transpose();
         let data = data.or_err(ErrorType::ReadError, "while reading the request body").map_err(Error::into_down)?;
         let Some(data) = data else { return Ok(None) };
-        self.client.give_back(data.len());
+        self.client.lock().give_back(data.len());
         self.received += data.len();
         if let Some(kept) = self.retry.as_mut().filter(|_| !self.retry_lost) {
             self.retry_lost = kept.len() + data.len() > RETRY_BUFFER;
@@ -200,13 +216,13 @@ impl Session for StreamSession {
         head.remove_header("proxy-connection");
         let sent = if head.status.is_informational() {
             head.remove_header(&CONTENT_LENGTH);
-            self.client.send_interim(head.status, head.headers.clone())
+            self.client.lock().send_interim(head.status, head.headers.clone())
         } else {
             if !head.headers.contains_key(DATE) {
                 head.insert_header(DATE, date())?;
             }
             self.ended = end;
-            let sent = self.client.send_head(head.status, head.headers.clone(), end);
+            let sent = self.client.lock().send_head(head.status, head.headers.clone(), end);
             self.written = Some(head);
             sent
         };
@@ -226,7 +242,7 @@ impl Session for StreamSession {
             return Ok(());
         }
         self.ended = true;
-        let sent = self.client.send_trailers(trailers);
+        let sent = self.client.lock().send_trailers(trailers);
         sent.or_err(ErrorType::WriteError, "while writing trailers to the client").map_err(Error::into_down)
     }
 
@@ -294,13 +310,13 @@ impl Session for StreamSession {
 
     async fn shutdown(&mut self, _code: u32, _context: &str) {
         if !self.ended {
-            self.client.reset(Code::INTERNAL_ERROR);
+            self.client.lock().reset(Code::INTERNAL_ERROR);
             self.ended = true;
         }
     }
 
     fn is_body_done(&mut self) -> bool {
-        self.client.is_body_done()
+        self.client.lock().is_body_done()
     }
 
     async fn finish(&mut self) -> Result<()> {
@@ -309,14 +325,14 @@ impl Session for StreamSession {
     }
 
     fn is_body_empty(&mut self) -> bool {
-        self.received == 0 && self.client.is_body_done()
+        self.received == 0 && self.client.lock().is_body_done()
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        if !no_body_expected && !self.client.is_body_done() {
+        if !no_body_expected && !self.client.lock().is_body_done() {
             return self.read_body_bytes().await;
         }
-        poll_fn(|cx| self.client.poll_given_up(cx)).await;
+        poll_fn(|cx| self.client.lock().poll_given_up(cx)).await;
         Err(Error::explain(ErrorType::H2Error, "the client gave up the stream").into_down())
     }
 

@@ -21,9 +21,6 @@ fn hints(text: &str) -> String {
 
 #[tokio::test]
 async fn a_stream_that_is_reset_while_its_upstream_is_connected_to_is_over() {
-    if engine_under_test() == "pingora" {
-        return; // It learns of a reset only once it is connected.
-    }
     let upstream = Unaccepting::new();
     let gateway = h2c(&forward_with(upstream.address(), "", "timeouts: { connect: 60s }")).await;
     let mut client = H2Client::connect(gateway.address()).await;
@@ -79,14 +76,19 @@ async fn a_stream_that_ends_with_its_head_has_no_body_to_wait_for() {
     assert_eq!(client.get("/next").await.json()["target"], "/next");
 }
 
-#[tokio::test]
-async fn a_flood_of_interim_answers_is_not_an_answer() {
-    let upstream = Upstream::scripted(|mut conn| async move {
+/// Sends interim answers for as long as somebody takes them.
+fn hinting() -> Upstream {
+    Upstream::scripted(|mut conn| async move {
         conn.request().await?;
         let hints = hints(&"x".repeat(8_000));
         while conn.send(&hints).await.is_ok() {}
         Ok(())
-    });
+    })
+}
+
+#[tokio::test]
+async fn a_flood_of_interim_answers_is_not_an_answer() {
+    let upstream = hinting();
     let gateway = TestGateway::start(&forward_with(upstream.address(), "", "timeouts: { first_byte: 300ms }")).await;
     let mut client = gateway.client().await;
     client.send("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
@@ -99,12 +101,7 @@ async fn a_flood_of_interim_answers_is_not_an_answer() {
 
 #[tokio::test]
 async fn a_client_that_takes_interim_answers_slowly_does_not_stretch_the_wait_for_the_final_one() {
-    let upstream = Upstream::scripted(|mut conn| async move {
-        conn.request().await?;
-        let hints = hints(&"x".repeat(8_000));
-        while conn.send(&hints).await.is_ok() {}
-        Ok(())
-    });
+    let upstream = hinting();
     let gateway = TestGateway::start(&forward_with(upstream.address(), "", "timeouts: { first_byte: 300ms }")).await;
     let mut client = gateway.client().await;
     client.send("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
@@ -329,16 +326,7 @@ async fn odd_answers_end_with_their_own_request() {
         format!("\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n{evil}"),
         format!("HTTP/1.1 200 OK\r\nX-A: {}\r\n\r\n", "x".repeat(100_000)),
     ] {
-        let script = odd.clone();
-        let upstream = Upstream::scripted(move |mut conn| {
-            let odd = script.clone();
-            async move {
-                while let Some(request) = conn.request().await? {
-                    conn.send(if request.target == "/odd" { odd.clone() } else { ok("good") }).await?;
-                }
-                Ok(())
-            }
-        });
+        let upstream = Upstream::odd(odd.clone());
         let gateway = TestGateway::start(&forward_all(upstream.address())).await;
         for _ in 0..3 {
             let mut client = gateway.client().await;

@@ -39,15 +39,7 @@ async fn a_body_where_none_may_be_never_reaches_another_request() {
         ("GET", format!("HTTP/1.1 304 Not Modified\r\nTransfer-Encoding: chunked\r\n\r\n{evil}")),
         ("GET", format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n{evil}")),
     ] {
-        let upstream = Upstream::scripted(move |mut conn| {
-            let answer = answer.clone();
-            async move {
-                while let Some(request) = conn.request().await? {
-                    conn.send(if request.target == "/odd" { answer.clone() } else { ok("good") }).await?;
-                }
-                Ok(())
-            }
-        });
+        let upstream = Upstream::odd(answer);
         let gateway = TestGateway::start(&forward_all(upstream.address())).await;
         let mut client = gateway.client().await;
         for _ in 0..3 {

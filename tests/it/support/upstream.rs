@@ -100,6 +100,35 @@ impl Upstream {
         })
     }
 
+    /// Never answers: `arrived` opens when a request has come, `gone` when its connection has ended.
+    pub fn silent(arrived: &Gate, gone: &Gate) -> Self {
+        let gates = (arrived.clone(), gone.clone());
+        Self::scripted(move |mut conn| {
+            let (arrived, gone) = gates.clone();
+            async move {
+                conn.request().await?;
+                arrived.open();
+                let ended = conn.stall().await;
+                gone.open();
+                ended
+            }
+        })
+    }
+
+    /// Answers `/odd` with these bytes, whatever they are, and everything else with `good`.
+    pub fn odd(answer: impl Into<Vec<u8>>) -> Self {
+        let answer = answer.into();
+        Self::scripted(move |mut conn| {
+            let answer = answer.clone();
+            async move {
+                while let Some(request) = conn.request().await? {
+                    conn.send(if request.target == "/odd" { answer.clone() } else { ok("good").into_bytes() }).await?;
+                }
+                Ok(())
+            }
+        })
+    }
+
     /// Answers with JSON of what it received, see [`Response::echo`](super::client::Response::echo).
     pub fn echo() -> Self {
         Self::scripted(echo)

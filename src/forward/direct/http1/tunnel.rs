@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 
-use super::upstream_io::UpstreamIo;
+use crate::forward::direct::upstream::UpstreamIo;
 use crate::listener::client_io::ClientIo;
 use crate::pipeline::exchange::Exchange;
 

@@ -74,6 +74,12 @@ impl Splice {
         self.given
     }
 
+    /// Bytes that were taken from the sender and not yet by the receiver.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.filled as u64
+    }
+
     /// Moves as much as the two sockets allow; `taken` is told of the bytes taken from the sender, as they are.
     pub fn poll_move(
         &mut self,

@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::request::Parts;
 
-use super::outgoing::Outgoing;
-use super::stream_head::{framing, write_last_chunk, write_request};
-use super::upstream_io::UpstreamIo;
+use super::head::{framing, write_last_chunk, write_request};
 use crate::base::reason::Reason;
+use crate::forward::direct::outgoing::Outgoing;
+use crate::forward::direct::upstream::UpstreamIo;
 use crate::listener::buffers;
 use crate::listener::framing::{Framing, write_chunk};
 use crate::listener::http2::ClientStream;

@@ -5,30 +5,14 @@
 
 use std::task::{Context, Poll, ready};
 
-use http::Method;
-
 use super::download::{Broken, Download, Terms, Waits};
 use super::upload::{Stopped, Upload};
-use super::upstream_io::UpstreamIo;
 use crate::base::reason::Reason;
+use crate::forward::direct::Ended;
+use crate::forward::direct::upstream::UpstreamIo;
 use crate::listener::client_io::ClientIo;
 use crate::listener::worker::Drain;
 use crate::pipeline::exchange::{Exchange, Stage};
-
-/// How one attempt ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// The client has the whole answer.
-    Answered {
-        /// The upstream connection may carry another request.
-        kept: bool,
-    },
-    /// The upstream agreed to the upgrade and the client knows: what it sent after its head.
-    Switched(Vec<u8>),
-    /// A connection that an earlier request left was closed before anything came back: the request can be sent again.
-    Stale,
-    Failed(Reason),
-}
 
 pub struct Relay<'a> {
     client: &'a mut ClientIo,
@@ -56,7 +40,9 @@ impl<'a> Relay<'a> {
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let before = (self.upload.moved(), self.download.moved());
         let waits = match self.poll_sides(cx) {
-            Ok(Waits::Complete) => return Poll::Ready(self.complete()),
+            Ok(Waits::Complete) => {
+                return Poll::Ready(Ended::Answered { kept: self.download.kept() && self.upload.is_sent() });
+            }
             Ok(waits) => waits,
             Err(ended) => return Poll::Ready(ended),
         };
@@ -74,6 +60,11 @@ impl<'a> Relay<'a> {
     #[must_use]
     pub fn is_torn(&self) -> bool {
         self.download.is_torn()
+    }
+
+    /// When the upstream agreed to the upgrade and the client knows: what it sent after its head.
+    pub fn take_switched(&mut self) -> Option<Vec<u8>> {
+        self.download.take_switched()
     }
 
     fn poll_sides(&mut self, cx: &mut Context<'_>) -> Result<Waits, Ended> {
@@ -102,13 +93,6 @@ impl<'a> Relay<'a> {
         }
     }
 
-    fn complete(&mut self) -> Ended {
-        match self.download.take_switched() {
-            Some(early) => Ended::Switched(early),
-            None => Ended::Answered { kept: self.download.kept() && self.upload.is_sent() },
-        }
-    }
-
     /// Whose turn it is, and until when.
     fn note_stage(&mut self, waits: Waits, sent: bool, answered: bool) {
         let begun = self.download.has_begun();
@@ -127,13 +111,7 @@ impl<'a> Relay<'a> {
 
     /// Nobody but us has heard of the request, or hearing it twice does no harm (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
     fn can_repeat(&self) -> bool {
-        let harmless =
-            || Method::from_bytes(self.exchange.facts.method.as_bytes()).is_ok_and(|method| method.is_idempotent());
-        let again = match self.upload.repeatable() {
-            None => false,
-            Some(false) if self.upstream.is_plain() => true,
-            Some(_) => self.upload.body_done() && harmless(),
-        };
-        self.reused && again && self.download.is_untouched()
+        let harmless = || self.exchange.facts.is_idempotent();
+        self.reused && self.download.is_untouched() && self.upload.can_repeat(self.upstream.is_plain(), harmless)
     }
 }

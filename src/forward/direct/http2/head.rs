@@ -6,11 +6,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use httparse::Header;
 
 use crate::base::reason::Reason;
+use crate::forward::head::date;
 use crate::forward::head::put;
 use crate::forward::response::ResponseHead;
 use crate::listener::framing::{Framing, is_forbidden_trailer};
 use crate::listener::head::is_hop_by_hop;
-use crate::listener::http2::date;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::rescue::REQUEST_ID;
 use crate::pipeline::respond;

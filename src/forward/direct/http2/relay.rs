@@ -1,23 +1,20 @@
 //! One request and its answer between a stream of an HTTP/2 client and an HTTP/1.1 upstream, both ways at once.
 //!
-//! As [`super::relay`], one function that is polled, and at most one piece waits in each direction: the client may send more
+//! As with HTTP/1, one function that is polled, and at most one piece waits in each direction: the client may send more
 //! when the upstream has taken what came, and more of the answer is read when the client's window has taken what was read.
 
-use std::future::poll_fn;
 use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 
 use bytes::Buf;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::Forwarder;
-use super::connect::Want;
-use super::stream_head::{final_fields, interim_fields, trailer_fields};
-use super::stream_upload::Upload;
-use super::upstream_io::UpstreamIo;
+use super::head::{final_fields, interim_fields, trailer_fields};
+use super::upload::Upload;
 use crate::base::clock;
 use crate::base::reason::Reason;
-use crate::forward::ATTEMPTS;
+use crate::forward::direct::Ended;
+use crate::forward::direct::upstream::UpstreamIo;
 use crate::forward::response::{self, Ending, LONGEST_HEAD, MOST_FIELDS};
 use crate::listener::buffers;
 use crate::listener::framing::Part;
@@ -26,65 +23,6 @@ use crate::pipeline::exchange::{Exchange, Stage};
 
 /// Interim answers that are passed on; more are for nobody, and the client might not take them.
 const INTERIM: u8 = 16;
-
-impl Forwarder {
-    /// Forwards one stream. When no final answer has begun, and the exchange has a reason, answering is up to the caller.
-    pub async fn forward_stream(&self, client: &mut ClientStream, exchange: &mut Exchange, upload: &mut Upload) {
-        if let Err(reason) = self.carry_stream(client, exchange, upload).await {
-            exchange.fail(reason);
-        }
-    }
-
-    /// From a connection to the end of the answer.
-    async fn carry_stream(
-        &self,
-        client: &mut ClientStream,
-        exchange: &mut Exchange,
-        upload: &mut Upload,
-    ) -> Result<(), Reason> {
-        let mut want = Want::Any;
-        loop {
-            let mut connection = tokio::select! {
-                biased;
-                connected = self.connect(exchange, want) => connected?,
-                // Streams that are gone are not counted by `h2` any more: each would hold a socket until its time-out.
-                () = poll_fn(|cx| client.poll_given_up(cx)) => return Err(Reason::ClientClosed),
-            };
-            let reused = connection.reused;
-            let ended = {
-                let mut relay = StreamRelay::new(client, &mut connection.io, exchange, upload, reused);
-                poll_fn(|cx| relay.poll(cx)).await
-            };
-            match ended {
-                Ended::Answered { kept } => {
-                    if kept {
-                        self.give(connection);
-                    }
-                    return Ok(());
-                }
-                Ended::Stale if exchange.progress_mut().attempts < ATTEMPTS => {
-                    upload.rewind();
-                    want = Want::New;
-                }
-                Ended::Stale => return Err(Reason::UpstreamReset),
-                Ended::Failed(reason) => return Err(reason),
-            }
-        }
-    }
-}
-
-/// How one attempt ended.
-#[derive(Debug)]
-enum Ended {
-    /// The client has the whole answer.
-    Answered {
-        /// The upstream connection may carry another request.
-        kept: bool,
-    },
-    /// A connection that an earlier request left was closed before anything came back: the request can be sent again.
-    Stale,
-    Failed(Reason),
-}
 
 /// What keeps the answer from moving on.
 enum Download {
@@ -102,7 +40,7 @@ enum Answer {
     Complete,
 }
 
-struct StreamRelay<'a> {
+pub struct Relay<'a> {
     client: &'a mut ClientStream,
     upstream: &'a mut UpstreamIo,
     exchange: &'a mut Exchange,
@@ -124,14 +62,14 @@ struct StreamRelay<'a> {
     long: bool,
 }
 
-impl Drop for StreamRelay<'_> {
+impl Drop for Relay<'_> {
     fn drop(&mut self) {
         buffers::give(std::mem::take(&mut self.read));
     }
 }
 
-impl<'a> StreamRelay<'a> {
-    fn new(
+impl<'a> Relay<'a> {
+    pub fn new(
         client: &'a mut ClientStream,
         upstream: &'a mut UpstreamIo,
         exchange: &'a mut Exchange,
@@ -156,7 +94,7 @@ impl<'a> StreamRelay<'a> {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         let before = self.moved();
         let waits = match self.upload(cx).and_then(|()| self.download(cx)) {
             Ok(Download::Complete) => {
@@ -217,8 +155,7 @@ impl<'a> StreamRelay<'a> {
     /// Nobody but us has heard of the request, or hearing it twice does no harm (RFC 9110 §9.2.2, RFC 9112 §9.3.1).
     fn can_repeat(&self) -> bool {
         let untouched = matches!(self.answer, Answer::Head) && self.read.is_empty() && self.interim == 0;
-        let harmless =
-            || Method::from_bytes(self.exchange.facts.method.as_bytes()).is_ok_and(|method| method.is_idempotent());
+        let harmless = || self.exchange.facts.is_idempotent();
         self.reused && untouched && self.upload.can_repeat(self.upstream.is_plain(), harmless)
     }
 

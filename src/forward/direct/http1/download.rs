@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 use http::{Method, StatusCode, Version};
 
 use super::answer::{self, Reframing};
-use super::outgoing::Outgoing;
 use super::splice::{Moved, Splice, WORTHWHILE};
-use super::upstream_io::UpstreamIo;
 use crate::base::clock;
 use crate::base::reason::Reason;
+use crate::forward::direct::outgoing::Outgoing;
+use crate::forward::direct::upstream::UpstreamIo;
 use crate::forward::response::{self, Ending, LONGEST_HEAD, MOST_FIELDS, ResponseHead};
 use crate::listener::buffers;
 use crate::listener::client_io::ClientIo;
@@ -307,8 +307,9 @@ impl Download {
             let left = ending.length_left().filter(|left| *left >= WORTHWHILE)?;
             self.splice = Some(Splice::new(left).ok()?);
         }
-        let moved = self.splice.as_mut()?.poll_move(cx, from, to, |taken| ending.skip(taken));
-        terms.exchange.progress_mut().response_bytes = ending.body_bytes();
+        let splice = self.splice.as_mut()?;
+        let moved = splice.poll_move(cx, from, to, |taken| ending.skip(taken));
+        terms.exchange.progress_mut().response_bytes = ending.body_bytes() - splice.held();
         Some(match moved {
             Moved::All => {
                 self.state = State::Complete;

@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::outgoing::Outgoing;
 use super::splice::{Moved, Splice, WORTHWHILE};
-use super::upstream_io::UpstreamIo;
 use crate::base::reason::Reason;
+use crate::forward::direct::outgoing::Outgoing;
+use crate::forward::direct::upstream::UpstreamIo;
 use crate::listener::buffers;
 use crate::listener::client_io::ClientIo;
 use crate::listener::framing::BodyGuard;
@@ -99,10 +99,11 @@ impl Upload {
         self.guard.body_bytes() + self.out.total() + self.splice.as_ref().map_or(0, Splice::given)
     }
 
-    /// Whether it can be sent from its beginning, and whether the upstream may have seen a part of it already.
-    #[must_use]
-    pub fn repeatable(&self) -> Option<bool> {
-        self.whole.then(|| self.out.has_begun())
+    /// Whether it can be sent again from its beginning, given whether a write that fails `tells` that nothing of it left,
+    /// and whether hearing it twice is `harmless`.
+    pub fn can_repeat(&self, tells: bool, harmless: impl Fn() -> bool) -> bool {
+        let unheard = tells && !self.out.has_begun();
+        self.whole && (unheard || (self.guard.is_done() && harmless()))
     }
 
     pub fn rewind(&mut self) {
@@ -112,6 +113,8 @@ impl Upload {
     /// Goes on with the answer alone.
     pub fn give_up(&mut self) {
         self.refused = true;
+        // The client may still be sending: what follows could not be told from the rest of the request.
+        self.keep_alive = false;
     }
 
     /// Moves the request on until one side has nothing to give or take.
