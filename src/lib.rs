@@ -11,21 +11,27 @@ pub mod pipeline;
 // 3  which route
 pub mod route;
 
-// 4  changed on its way
+// 4  who calls, and how much
+pub mod auth;
+pub mod partner;
+pub mod rate_limit;
+
+// 5  changed on its way
 pub mod transform;
 
-// 5  to the service behind
+// 6  to the service behind
 pub mod forward;
 pub mod upstream;
 
-// 6  beside the path
+// 7  beside the path
 pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod sandbox;
 pub mod snapshot;
+pub mod store;
 pub mod telemetry;
 
-// 7  words everybody uses
+// 8  words everybody uses
 pub mod base;

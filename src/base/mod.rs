@@ -10,4 +10,5 @@ pub mod host_pattern;
 pub mod location;
 pub mod reason;
 pub mod rejection;
+pub mod secret;
 pub mod tasks;

@@ -59,6 +59,34 @@ reasons! {
     RouteNotFound "ROUTE_NOT_FOUND" 404 Client "No route matches this request." "Check host, path and required fields; `sluice explain` shows why the nearest routes lost.";
     MethodNotAllowed "METHOD_NOT_ALLOWED" 405 Client "The path exists, but not for this method." "Use one of the methods in the Allow field.";
     RouteFaulty "ROUTE_FAULTY" 503 Gateway "This route is closed because its configuration has an error." "Operators: `/status` and `sluice check` show the error; the rest of the routes are live.";
+    Misdirected "MISDIRECTED" 421 Client "This connection was made for another host name." "Open a connection whose TLS server name (SNI) is the host that you ask for.";
+    AddressDenied "ADDRESS_DENIED" 403 Client "Calls from this address are not allowed here." "Call from an agreed address; operators: `addresses` of the route, `client_address.trusted_proxies`.";
+    CredentialMissing "CREDENTIAL_MISSING" 401 Client "This route needs a credential, and the request has none that it accepts." "Send a bearer token, an API key or a client certificate, as agreed.";
+    CredentialRepeated "CREDENTIAL_REPEATED" 400 Client "The request has more than one credential of a kind." "Send one credential, in one place (RFC 6750 section 2).";
+    JwtMalformed "JWT_MALFORMED" 401 Client "The token is not a signed JSON Web Token of a form that is accepted." "Send the token as the issuer gave it; the detail names what is wrong.";
+    JwtIssuer "JWT_ISSUER" 401 Client "The token is from an issuer that this route does not accept." "Get a token from the agreed issuer; operators: `issuer` of the route and its `issuer`.";
+    JwtAlgorithm "JWT_ALGORITHM" 401 Client "The token is signed by an algorithm that its issuer does not use." "Get a new token; operators: `algorithms` of the issuer.";
+    JwtType "JWT_TYPE" 401 Client "This kind of token is no access token." "Send an access token, not an ID token; operators: `types` of the issuer.";
+    JwtKeyUnknown "JWT_KEY_UNKNOWN" 401 Client "The token is signed with a key that its issuer does not publish." "Get a new token; operators: `/status` shows the keys of each issuer.";
+    JwtSignature "JWT_SIGNATURE" 401 Client "The signature of the token is wrong." "Send the token unchanged, or get a new one.";
+    JwtExpired "JWT_EXPIRED" 401 Client "The token has expired." "Get a new token and send the request again.";
+    JwtNotYetValid "JWT_NOT_YET_VALID" 401 Client "The token is not valid yet." "Check the clock of whoever issued it; operators: `leeway` of the issuer.";
+    JwtAudience "JWT_AUDIENCE" 401 Client "The token is meant for somebody else." "Ask the issuer for a token for this service; operators: `audiences` of the issuer.";
+    JwtClaims "JWT_CLAIMS" 401 Client "A claim that the token has to have is missing or of the wrong type." "Get a new token; the detail names the claim.";
+    ApiKeyUnknown "API_KEY_UNKNOWN" 401 Client "The API key is not known." "Send the key whole and unchanged, or ask for a new one.";
+    ApiKeyExpired "API_KEY_EXPIRED" 401 Client "The API key has expired." "Use the key that replaced it, or ask for a new one.";
+    CertificateUnknown "CERTIFICATE_UNKNOWN" 403 Client "The client certificate belongs to no partner." "Use the agreed certificate; operators: `certificates` of the partner.";
+    CertificateExpired "CERTIFICATE_EXPIRED" 403 Client "The client certificate is not valid at this time." "Renew the certificate and connect anew.";
+    CredentialRevoked "CREDENTIAL_REVOKED" 401 Client "The credential has been revoked." "Get a new one from whoever issued it.";
+    KeysUnavailable "KEYS_UNAVAILABLE" 503 Gateway "The keys that tokens are verified with could not be fetched yet." "Retry later; operators: `/status` says why the issuer's keys cannot be had.";
+    PartnerUnknown "PARTNER_UNKNOWN" 403 Client "The credential is good, but belongs to no partner that is known here." "Ask to be enrolled; operators: `partners`, and `claims.partner` of the issuer.";
+    PartnerDisabled "PARTNER_DISABLED" 403 Client "This partner's access is switched off." "Ask whoever runs this service.";
+    PartnerDenied "PARTNER_DENIED" 403 Client "This partner may not use this route." "Ask for access; operators: `auth.partners` of the route.";
+    ScopeMissing "SCOPE_MISSING" 403 Client "The credential lacks a scope that this route needs." "Get a token with the scope that the detail names.";
+    ClaimDenied "CLAIM_DENIED" 403 Client "A claim of the token does not meet the conditions of this route." "Ask for access; the detail names the claim.";
+    RateLimited "RATE_LIMITED" 429 Client "Too many requests." "Wait as long as `Retry-After` says, and spread requests.";
+    QuotaExceeded "QUOTA_EXCEEDED" 429 Client "The quota of this period is used up." "Wait for the next period, as `Retry-After` says, or ask for a larger quota.";
+    ConcurrencyLimited "CONCURRENCY_LIMITED" 429 Client "Too many requests at the same time." "Wait for answers before sending more.";
     BodyTooLarge "BODY_TOO_LARGE" 413 Client "The request body is larger than this route accepts." "Send a smaller body, or raise `max_body` of the route.";
     BodyTimeout "BODY_TIMEOUT" 408 Client "The request body stopped arriving." "Send the body without long pauses; check the network.";
     ClientClosed "CLIENT_CLOSED" 499 Client "The client went away before the answer was complete." "Nothing, or raise the client's own time-out.";
@@ -86,19 +114,49 @@ impl Reason {
             | Self::RequestFraming
             | Self::HostInvalid
             | Self::PathInvalid
+            | Self::CredentialRepeated
             | Self::ExpectationFailed => GrpcStatus::InvalidArgument,
             Self::HeadTimeout
             | Self::BodyTimeout
             | Self::UpstreamTimeout
             | Self::UpstreamIdle
             | Self::RequestTimeout => GrpcStatus::DeadlineExceeded,
-            Self::UriTooLong | Self::HeadersTooLarge | Self::BodyTooLarge => GrpcStatus::ResourceExhausted,
+            Self::UriTooLong
+            | Self::HeadersTooLarge
+            | Self::BodyTooLarge
+            | Self::RateLimited
+            | Self::QuotaExceeded
+            | Self::ConcurrencyLimited => GrpcStatus::ResourceExhausted,
+            Self::CredentialMissing
+            | Self::JwtMalformed
+            | Self::JwtIssuer
+            | Self::JwtAlgorithm
+            | Self::JwtType
+            | Self::JwtKeyUnknown
+            | Self::JwtSignature
+            | Self::JwtExpired
+            | Self::JwtNotYetValid
+            | Self::JwtAudience
+            | Self::JwtClaims
+            | Self::ApiKeyUnknown
+            | Self::ApiKeyExpired
+            | Self::CertificateUnknown
+            | Self::CertificateExpired
+            | Self::CredentialRevoked => GrpcStatus::Unauthenticated,
+            Self::AddressDenied
+            | Self::PartnerUnknown
+            | Self::PartnerDisabled
+            | Self::PartnerDenied
+            | Self::ScopeMissing
+            | Self::ClaimDenied => GrpcStatus::PermissionDenied,
             // gRPC clients read an unknown path as an unknown method, and 404 as UNIMPLEMENTED.
             Self::VersionUnsupported | Self::MethodUnsupported | Self::RouteNotFound | Self::MethodNotAllowed => {
                 GrpcStatus::Unimplemented
             }
             Self::UpstreamProtocol | Self::Internal => GrpcStatus::Internal,
             Self::RouteFaulty
+            | Self::Misdirected
+            | Self::KeysUnavailable
             | Self::ConnectionLimit
             | Self::UpstreamUnavailable
             | Self::UpstreamConnect
@@ -117,10 +175,12 @@ pub enum GrpcStatus {
     Cancelled = 1,
     InvalidArgument = 3,
     DeadlineExceeded = 4,
+    PermissionDenied = 7,
     ResourceExhausted = 8,
     Unimplemented = 12,
     Internal = 13,
     Unavailable = 14,
+    Unauthenticated = 16,
 }
 
 impl GrpcStatus {
@@ -135,10 +195,12 @@ impl GrpcStatus {
             Self::Cancelled => "CANCELLED",
             Self::InvalidArgument => "INVALID_ARGUMENT",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Self::PermissionDenied => "PERMISSION_DENIED",
             Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
             Self::Unimplemented => "UNIMPLEMENTED",
             Self::Internal => "INTERNAL",
             Self::Unavailable => "UNAVAILABLE",
+            Self::Unauthenticated => "UNAUTHENTICATED",
         }
     }
 }

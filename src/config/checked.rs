@@ -1,7 +1,12 @@
 //! What has been checked: every value parsed, every reference resolvable, every place remembered.
 
+pub mod expectation;
+pub mod identity;
+pub mod limits;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +14,9 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
 
+use self::expectation::Expectation;
+use self::identity::{Addresses, Auth, Identity, Issuer, Partners};
+use self::limits::{LimitFields, Limits as RouteLimits, Plan};
 use crate::base::host_pattern::HostPattern;
 use crate::base::location::Location;
 use crate::route::RouteMatch;
@@ -36,6 +44,18 @@ pub struct Bootstrap {
     pub log: Log,
     pub drain: Drain,
     pub sandbox: Option<Sandbox>,
+    /// What survives a restart; `None`: nothing does.
+    pub store: Option<PathBuf>,
+    pub credentials: Credentials,
+}
+
+/// How credentials are kept and recalled.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Bytes for verified tokens.
+    pub token_cache: usize,
+    /// A file that lists what is revoked, watched.
+    pub revocations: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +78,17 @@ pub struct ListenerTls {
     pub tls13_only: bool,
     /// Offer `h2` by ALPN.
     pub http2: bool,
+    pub client_certificates: Option<ClientCertificates>,
+}
+
+/// Asks clients for a certificate.
+#[derive(Clone, Debug)]
+pub struct ClientCertificates {
+    /// Refuse the handshake without one; otherwise routes decide.
+    pub required: bool,
+    /// PEM bundle of the authorities that may have signed it, watched.
+    pub ca: PathBuf,
+    pub at: Location,
 }
 
 /// A certificate chain and its key, both PEM.
@@ -167,6 +198,10 @@ pub struct Routes {
     pub file: Arc<str>,
     /// First 12 hex digits of the SHA-256 of the file's bytes.
     pub version: String,
+    pub issuers: BTreeMap<Arc<str>, Arc<Issuer>>,
+    pub plans: BTreeMap<Arc<str>, Plan>,
+    pub partners: Partners,
+    pub identity: Identity,
     pub upstreams: BTreeMap<Arc<str>, Upstream>,
     /// In file order; a faulty route keeps its place and name so that it can answer 503.
     pub routes: Vec<Route>,
@@ -213,6 +248,8 @@ pub struct Route {
     pub matches: RouteMatch,
     /// What to do, or what is wrong with it: a faulty route is closed (503), never skipped.
     pub action: Result<RouteAction, Vec<String>>,
+    /// What `sluice test` tries.
+    pub tests: Vec<Expectation>,
     pub at: Location,
 }
 
@@ -220,6 +257,11 @@ pub struct Route {
 pub struct RouteAction {
     pub target: RouteTarget,
     pub auth: Auth,
+    pub addresses: Option<Addresses>,
+    pub limits: RouteLimits,
+    pub limit_fields: LimitFields,
+    /// What one request counts for in rates and quotas.
+    pub cost: NonZeroU32,
     pub request_headers: HeaderEdits,
     pub response_headers: HeaderEdits,
     pub timeouts: Timeouts,
@@ -249,13 +291,6 @@ pub enum RouteTarget {
         content_type: HeaderValue,
         body: Arc<[u8]>,
     },
-}
-
-/// How a route knows the caller. More ways come with identity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Auth {
-    /// Nobody is asked; said out loud in the file.
-    None,
 }
 
 #[derive(Clone, Debug)]

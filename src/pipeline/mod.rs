@@ -23,7 +23,7 @@ use self::view::{BodyLength, RequestView};
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
-use crate::config::checked::Auth;
+use crate::config::checked::identity::Auth;
 use crate::listener::client_io::ConnectionFacts;
 use crate::listener::worker::Settings;
 use crate::route::{self, Field, Found, Lookup, NormalPath, Params, RouteMatch};
@@ -129,7 +129,7 @@ impl Admitted<'_> {
                 "The path contains an encoded slash, backslash or NUL.",
             ));
         }
-        authenticate(action.written.auth)?;
+        authenticate(&action.written.auth)?;
         if let (BodyLength::Known(length), Some(max)) = (request.body(), action.written.max_body)
             && length > max
         {
@@ -169,9 +169,10 @@ fn open_action(snapshot: &Snapshot, index: usize) -> Result<&CompiledAction, Rej
     route.action.as_ref().map_err(|_| Reason::RouteFaulty.into())
 }
 
-fn authenticate(auth: Auth) -> Result<(), Rejection> {
+fn authenticate(auth: &Auth) -> Result<(), Rejection> {
     match auth {
         Auth::None => Ok(()),
+        Auth::Required(_) => Err(Reason::CredentialMissing.into()),
     }
 }
 

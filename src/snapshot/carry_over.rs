@@ -76,7 +76,7 @@ impl Builder {
         upstreams: &BTreeMap<Arc<str>, Arc<CompiledUpstream>>,
         broken: &BTreeMap<Arc<str>, String>,
     ) -> CompiledRoute {
-        let Route { name, matches, action, at } = route;
+        let Route { name, matches, action, tests: _, at } = route;
         let metrics = self.metrics.route(&name);
         let names: Vec<&str> = matches.path.param_names().collect();
         let action = action.and_then(|written| {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::checked::{
-    AccessLog, AccessLogTarget, Bootstrap, CertificateFiles, ClientAddress, Deadlines, Drain, Http2, Limits, Listener,
-    ListenerTls, Log, Pool, Reload, Sandbox,
+    AccessLog, AccessLogTarget, Bootstrap, CertificateFiles, ClientAddress, Credentials, Deadlines, Drain, Http2,
+    Limits, Listener, ListenerTls, Log, Pool, Reload, Sandbox,
 };
 use super::super::defaults;
 use super::super::model::{self, At, List, Network, OrOff, Threads, gateway as written};
@@ -44,6 +44,8 @@ pub(in crate::config) fn check(
     unique_names(written, reader);
     let routes = written.routes.as_ref().map_or(defaults::ROUTES, |path| &path.value.0);
     Some(Bootstrap {
+        store: None,
+        credentials: Credentials { token_cache: 32 << 20, revocations: None },
         file: Arc::clone(file),
         threads: threads(written.threads.as_ref(), reader),
         listeners,
@@ -113,6 +115,7 @@ fn listener_tls(tls: &written::ListenerTls, folder: &Path, reader: &mut Reader<'
         }
     }
     ListenerTls {
+        client_certificates: None,
         certificates,
         tls13_only: tls.min_version.as_ref().is_some_and(|version| version.value == written::TlsVersion::Tls13),
         http2: tls.http2.as_ref().is_none_or(|http2| http2.value.0),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode};
 
-use super::super::checked::{Auth, Engine, HostRewrite, Rewrite, RouteAction, RouteTarget, Timeouts};
+use super::super::checked::identity::Auth;
+use super::super::checked::{Engine, HostRewrite, Rewrite, RouteAction, RouteTarget, Timeouts};
 use super::super::defaults;
 use super::super::model::{At, Count, OrOff, Text, routes as written};
 use super::super::report::{Code, Diagnostic, Span};
@@ -68,6 +69,10 @@ pub(super) fn check<'a>(
     let places = written.keys.written.iter().map(|(key, span)| (*key, reader.location(*span)));
     let places: BTreeMap<_, _> = places.collect();
     Some(RouteAction {
+        addresses: None,
+        limits: super::super::checked::limits::Limits::default(),
+        limit_fields: super::super::checked::limits::LimitFields::default(),
+        cost: std::num::NonZeroU32::MIN,
         target: target?,
         auth: auth?,
         request_headers,

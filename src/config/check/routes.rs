@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::super::checked::identity::Identity;
 use super::super::checked::{Route, RouteAction, Routes, Timeouts, Upstream};
 use super::super::defaults;
 use super::super::model::{At, Guarded, Named, routes as written};
@@ -55,7 +56,16 @@ pub(in crate::config) fn check(
         return None;
     }
     let routes = routes.into_iter().map(Checked::finish).collect();
-    Some(Routes { file: Arc::clone(file), version: digest.to_owned(), upstreams, routes })
+    Some(Routes {
+        file: Arc::clone(file),
+        version: digest.to_owned(),
+        issuers: BTreeMap::new(),
+        plans: BTreeMap::new(),
+        partners: BTreeMap::new(),
+        identity: Identity { partner: None, subject: None, scopes: None, token: None },
+        upstreams,
+        routes,
+    })
 }
 
 fn unused(written: Option<&At<Named<Guarded<written::Upstream>>>>, used: &BTreeSet<&str>, reader: &mut Reader<'_>) {
@@ -128,7 +138,7 @@ impl Checked {
             Some(action) if self.faults.is_empty() => Ok(action),
             _ => Err(self.faults),
         };
-        Route { name: self.name, matches: self.matches, action, at: self.at }
+        Route { name: self.name, matches: self.matches, action, tests: Vec::new(), at: self.at }
     }
 }
 

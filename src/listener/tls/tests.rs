@@ -63,7 +63,7 @@ fn with_key(names: &[&str], key: &KeyPair) -> String {
 }
 
 fn settings(certificates: Vec<CertificateFiles>) -> ListenerTls {
-    ListenerTls { certificates, tls13_only: false, http2: true }
+    ListenerTls { certificates, tls13_only: false, http2: true, client_certificates: None }
 }
 
 /// Believes every certificate: these tests ask which one is served.

@@ -1,0 +1,9 @@
+//! Who calls, and what they may: tokens, API keys, client certificates; scopes, claims, lists.
+
+pub mod access;
+pub mod addresses;
+pub mod api_key;
+pub mod issuer;
+pub mod jwt;
+pub mod revocation;
+pub mod tokens;
