@@ -3,11 +3,14 @@
 //! `instructions find SIZE ROUNDS` builds a table of SIZE routes and looks up every sample request ROUNDS times;
 //! `tenants` does so with one path whose routes a header tells apart; `normal` and `dirty` normalise sample paths;
 //! `build SIZE` prints how long conflicts and table take; `get` and `post` read a request head, decide about it and write
-//! the head that is forwarded. `log` and `metrics` write finished requests down, `finish` does both, `records` neither.
+//! the head that is forwarded. `limits KIND ROUNDS` charges requests to their limits; `partners SIZE` prints how long the limits of
+//! SIZE partners take to build, `strangers SIZE` has that many addresses come once. `log` and `metrics` write finished requests down, `finish` does both, `records` neither.
 //! Without arguments, every kind runs once, as a smoke test.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, clippy::panic, reason = "a program for the terminal")]
 
+#[path = "instructions/limits.rs"]
+mod limits;
 #[path = "instructions/request.rs"]
 mod request;
 
@@ -53,7 +56,17 @@ fn main() -> ExitCode {
             request::serve(request::GET, 1);
             request::serve(request::POST, 1);
             finish(1, true, true);
+            limits::pass(limits::Kind::Combined, 1);
+            limits::pass(limits::Kind::Told, 1);
+            limits::build(100);
+            limits::flood(1_000);
         }
+        (["limits", kind, rounds], ..) => match (limits::Kind::named(kind), rounds.parse()) {
+            (Some(kind), Ok(rounds)) => limits::pass(kind, rounds),
+            _ => return usage(),
+        },
+        (["partners", ..], Some(Ok(size)), None) => limits::build(size),
+        (["strangers", ..], Some(Ok(size)), None) => limits::flood(size as u32),
         (["find", ..], Some(Ok(size)), Some(Ok(rounds))) => find(size, rounds),
         (["tenants", ..], Some(Ok(size)), Some(Ok(rounds))) => tenants(size, rounds),
         (["normal", ..], Some(Ok(rounds)), None) => normalise_all(&NORMAL, rounds),
@@ -65,14 +78,17 @@ fn main() -> ExitCode {
         (["log", ..], Some(Ok(rounds)), None) => finish(rounds, true, false),
         (["metrics", ..], Some(Ok(rounds)), None) => finish(rounds, false, true),
         (["finish", ..], Some(Ok(rounds)), None) => finish(rounds, true, true),
-        _ => {
-            eprintln!(
-                "usage: instructions [find|tenants SIZE ROUNDS | normal|dirty|get|post|records|log|metrics|finish ROUNDS | build SIZE]"
-            );
-            return ExitCode::from(2);
-        }
+        _ => return usage(),
     }
     ExitCode::SUCCESS
+}
+
+fn usage() -> ExitCode {
+    eprintln!(
+        "usage: instructions [find|tenants SIZE ROUNDS | normal|dirty|get|post|records|log|metrics|finish ROUNDS\n  \
+         | limits plan|address|combined|whole|told ROUNDS | build|partners|strangers SIZE]"
+    );
+    ExitCode::from(2)
 }
 
 fn find(size: usize, rounds: usize) {

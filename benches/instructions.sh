@@ -42,15 +42,29 @@ difference "metrics of a request" "$records" "$(count metrics $ROUNDS)"
 difference "log line and metrics" "$records" "$(count finish $ROUNDS)"
 report "head of a GET, decided" get
 report "head of a small POST, decided" post
+report "limits: rate of a plan" limits plan
+report "limits: rate by address" limits address
+report "limits: by partner and field" limits combined
+report "limits: rate, quota, in flight" limits whole
+report "limits: the same, and told" limits told
 "$bench" build 50000
+"$bench" partners 10000
 
 # Prints the allocations of one run.
 allocations() {
     valgrind --tool=dhat --dhat-out-file=/dev/null "$bench" "$@" 2>&1 | sed -n 's/.*Total: .* in \([0-9,]*\) blocks.*/\1/p' | tr -d ,
 }
 
-for kind in get post; do
-    made=$(($(allocations $kind $ROUNDS) - $(allocations $kind 0)))
-    printf '%-28s %8d allocations in %d requests\n' "head of a $kind, decided" $made $((ROUNDS * SAMPLES))
+# nothing NAME ARGUMENTS...: fails if the rounds, added as the last argument, allocate anything.
+nothing() {
+    name=$1
+    shift
+    made=$(($(allocations "$@" $ROUNDS) - $(allocations "$@" 0)))
+    printf '%-28s %8d allocations in %d requests\n' "$name" $made $((ROUNDS * SAMPLES))
     [ $made -eq 0 ] || exit 1
-done
+}
+
+nothing "head of a get, decided" get
+nothing "head of a post, decided" post
+nothing "limits: by partner and field" limits combined
+nothing "limits: the same, and told" limits told
