@@ -119,3 +119,82 @@ pub(super) fn of_crumb<'r>(crumb: &'r [u8], name: &str) -> Option<&'r [u8]> {
 pub(super) fn offers(field: &[u8]) -> impl Iterator<Item = &[u8]> {
     field.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|offer| !offer.is_empty())
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+    use crate::config::default_bootstrap;
+    use crate::listener::head::{self, Room, Status};
+    use crate::listener::request::Http1View;
+
+    const ANYWHERE: fn() -> TokenPlaces = || TokenPlaces {
+        authorization: true,
+        query: Some("access_token".into()),
+        cookie: Some("session".into()),
+        websocket_protocol: true,
+    };
+
+    /// What is found, as text; `Err` when there are several.
+    fn find(target: &str, fields: &str, from: &TokenPlaces) -> Result<Option<String>, Reason> {
+        let bytes = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let mut room = Room::new();
+        let Ok(Status::Complete(head, _)) = head::parse(bytes.as_bytes(), &mut room, &default_bootstrap().limits)
+        else {
+            panic!("{bytes}")
+        };
+        let view = Http1View { head: &head, method: Method::GET };
+        let found = token(&view, from).map_err(|rejection| rejection.reason)?;
+        Ok(found.map(|found| String::from_utf8_lossy(&found).into_owned()))
+    }
+
+    #[test]
+    fn a_token_is_found_wherever_it_may_stand() {
+        for (target, fields) in [
+            ("/", "Authorization: Bearer t.o.k\r\n"),
+            ("/", "authorization: bEARER   t.o.k\r\n"),
+            ("/?a=1&access_token=t.o.k", ""),
+            ("/?access%5Ftoken=t%2Eo.k", ""),
+            ("/", "Cookie: a=1; session=t.o.k; b=2\r\n"),
+            ("/", "Cookie: a=1\r\nCookie: session=\"t.o.k\"\r\n"),
+            ("/", "Sec-WebSocket-Protocol: chat, bearer, t.o.k, more\r\n"),
+            ("/", "Sec-WebSocket-Protocol: Bearer\r\nSec-WebSocket-Protocol: t.o.k\r\n"),
+        ] {
+            assert_eq!(find(target, fields, &ANYWHERE()).as_ref().map(Option::as_deref), Ok(Some("t.o.k")), "{fields}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_token_is_none() {
+        for (target, fields) in [
+            ("/", ""),
+            ("/", "Authorization: Basic dTpw\r\n"),
+            ("/", "Authorization: Bearert.o.k\r\n"),
+            ("/?xaccess_token=1&access_token2=2", ""),
+            ("/", "Cookie: xsession=1; session2=2; session\r\n"),
+            ("/", "Sec-WebSocket-Protocol: chat, t.o.k\r\n"),
+            ("/", "Sec-WebSocket-Protocol: bearer\r\n"),
+        ] {
+            assert_eq!(find(target, fields, &ANYWHERE()), Ok(None), "{target} {fields}");
+        }
+        let nowhere = TokenPlaces { authorization: false, query: None, cookie: None, websocket_protocol: false };
+        let everything = "Authorization: Bearer a\r\nCookie: session=b\r\nSec-WebSocket-Protocol: bearer, c\r\n";
+        assert_eq!(find("/?access_token=d", everything, &nowhere), Ok(None));
+    }
+
+    #[test]
+    fn two_tokens_are_none_to_choose_from() {
+        for (target, fields) in [
+            ("/?access_token=a", "Authorization: Bearer a\r\n"),
+            ("/?access_token=a&access_token=a", ""),
+            ("/?access_token=a&access%5ftoken=b", ""),
+            ("/", "Authorization: Bearer a\r\nAuthorization: Bearer a\r\n"),
+            ("/", "Cookie: session=a; session=b\r\n"),
+            ("/", "Cookie: session=a\r\nSec-WebSocket-Protocol: bearer, b\r\n"),
+            ("/", "Sec-WebSocket-Protocol: bearer, a, bearer, b\r\n"),
+        ] {
+            assert_eq!(find(target, fields, &ANYWHERE()), Err(Reason::CredentialRepeated), "{target} {fields}");
+        }
+    }
+}
