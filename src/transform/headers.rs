@@ -122,8 +122,14 @@ impl Names {
     }
 
     fn contains(&self, name: &str) -> bool {
-        self.lengths & length_bit(name) != 0 && self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
+        self.lengths & length_bit(name) != 0 && self.names.iter().any(|known| is_read_as(known, name))
     }
+}
+
+/// Many services read `_` in a field name as `-`: for them it is the same field.
+fn is_read_as(known: &str, sent: &str) -> bool {
+    let read = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    known.len() == sent.len() && known.bytes().zip(sent.bytes()).all(|(known, sent)| read(known) == read(sent))
 }
 
 fn length_bit(name: &str) -> u64 {
@@ -144,9 +150,18 @@ mod tests {
         };
         let RequestEdits { withheld, lines } = RequestEdits::compile(&edits, &[HeaderName::from_static("x-kept")]);
         let gone = |name: &str| withheld.contains(Known::of(name), name);
-        for name in
-            ["X-Gone", "x-set", "X-Kept", "Via", "X-Forwarded-Port", "x-request-id", &long, &long.to_uppercase()]
-        {
+        for name in [
+            "X-Gone",
+            "x-set",
+            "X-Kept",
+            "x_kept",
+            "X_Gone",
+            "Via",
+            "X-Forwarded-Port",
+            "x-request-id",
+            &long,
+            &long.to_uppercase(),
+        ] {
             assert!(gone(name), "{name}");
         }
         for name in ["x-add", "x-gond", "x-gon", "host", "x-forwarded-for", "x-forwarded-host", "", &format!("{long}s")]
