@@ -1,6 +1,7 @@
 //! An issuer as it runs: its rules, and its keys, kept fresh behind the requests' back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::jwt::{Fault, KeySet, Token, Unverified};
@@ -11,6 +12,8 @@ use crate::config::checked::identity::{self as checked, ClaimPath};
 pub struct Issuer {
     pub spec: checked::Issuer,
     kept: Box<[ClaimPath]>,
+    keys: KeySet,
+    generation: u64,
 }
 
 /// A verdict about a token whose key is not known cannot be had yet.
@@ -34,29 +37,18 @@ impl KeysAwaited {
 }
 
 impl Issuer {
-    /// # Errors
-    ///
-    /// Keys that cannot be read.
-    pub fn start(
-        spec: Arc<checked::Issuer>,
-        kept: Vec<ClaimPath>,
-        runtime: &tokio::runtime::Handle,
-    ) -> Result<Arc<Self>, String> {
-        let _ = runtime;
-        Ok(Arc::new(Self { spec: (*spec).clone(), kept: kept.into() }))
-    }
-
+    /// An issuer whose keys never change.
     #[must_use]
-    pub fn is_same(&self, spec: &checked::Issuer, kept: &[ClaimPath]) -> bool {
-        let _ = spec;
-        *self.kept == *kept
+    pub fn of_keys(spec: checked::Issuer, keys: KeySet, kept: Box<[ClaimPath]>) -> Self {
+        static GENERATION: AtomicU64 = AtomicU64::new(1);
+        Self { spec, kept, keys, generation: GENERATION.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Tells the keys that tokens are verified with now; another one for every change of keys, over all issuers.
     /// What was verified under one generation says nothing under the next.
     #[must_use]
     pub fn generation(&self) -> u64 {
-        0
+        self.generation
     }
 
     /// Verifies a token whose `iss` is this issuer's. Waits for nothing.
@@ -65,7 +57,7 @@ impl Issuer {
     ///
     /// Why it is not good, or for what to wait; the same token asks to wait only once for each fetch.
     pub fn verify(&self, token: &Unverified<'_>, now: Duration) -> Result<Token, Refused> {
-        token.verify(&self.spec, &KeySet::default(), &self.kept, now).map_err(Refused::Fault)
+        token.verify(&self.spec, &self.keys, &self.kept, now).map_err(Refused::Fault)
     }
 
     /// Resolves when it has keys, or a second is over.
