@@ -196,3 +196,6 @@ impl Flight {
         self.lock().absent.len()
     }
 }
+
+#[cfg(test)]
+mod tests;
