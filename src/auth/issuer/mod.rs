@@ -143,8 +143,8 @@ impl Issuer {
         let _on = runtime.enter();
         let (refresh, limit) = (url.refresh.min(LONGEST), url.timeout.min(LONGEST));
         let flight = Flight::new(url.cool_down.clamp(SHORTEST_COOL_DOWN, LONGEST), refresh);
-        let sets = Sets::new(spec.algorithms.clone(), url.overlap.min(LONGEST));
-        let keyring = Arc::new(Keyring::empty(&spec.name, sets, flight));
+        let sets = Sets::new(url.overlap.min(LONGEST));
+        let keyring = Arc::new(Keyring::empty(&spec.name, &spec.algorithms, sets, flight));
         let task = schedule::keep_fetched(Arc::clone(&keyring), refresh, limit, fetch);
         let (kept, task) = (sorted(kept), spawn("fetch keys", task, runtime));
         let (spec, limit) = (Arc::clone(spec), Some(limit));
