@@ -10,10 +10,11 @@ use tokio::time::Instant;
 use super::fetch::Fetched;
 use super::files::{Content, Loaded};
 use super::flight::Flight;
-use super::sets::{Composed, Sets};
+use super::sets::Sets;
 use super::status::{FetchFailure, IssuerNumbers, IssuerStatus};
-use crate::auth::jwt::KeySet;
+use crate::auth::jwt::{KeyFault, KeySet};
 use crate::base::clock;
+use crate::config::checked::identity::Algorithm;
 
 /// Over all issuers, so that what was verified with the keys of one is never taken for another's.
 static GENERATIONS: AtomicU64 = AtomicU64::new(1);
@@ -31,6 +32,7 @@ pub(super) struct Published {
 #[derive(Debug)]
 pub(super) struct Keyring {
     issuer: Arc<str>,
+    algorithms: Vec<Algorithm>,
     published: ArcSwap<Published>,
     pub flight: Flight,
     ledger: Mutex<Ledger>,
@@ -43,8 +45,6 @@ struct Ledger {
     content: Option<Content>,
     /// From this fetch on, keys that leave the set are dropped at once, until a good one has come.
     dropping_from: Option<u64>,
-    overlapping: Vec<String>,
-    left_out: Vec<String>,
     fetched_at: Option<u64>,
     next_at: Option<u64>,
     failing_since: Option<u64>,
@@ -54,19 +54,18 @@ struct Ledger {
 }
 
 impl Keyring {
-    /// Without keys, which are to be fetched.
-    pub fn empty(issuer: &Arc<str>, sets: Sets, flight: Flight) -> Self {
+    /// Without keys, which are to be fetched and may be of these algorithms.
+    pub fn empty(issuer: &Arc<str>, algorithms: &[Algorithm], sets: Sets, flight: Flight) -> Self {
         let published = Published { keys: KeySet::default(), generation: new_generation(), is_empty: true };
         Self {
             issuer: Arc::clone(issuer),
+            algorithms: algorithms.to_vec(),
             published: ArcSwap::from_pointee(published),
             flight,
             ledger: Mutex::new(Ledger {
                 sets,
                 content: None,
                 dropping_from: None,
-                overlapping: Vec::new(),
-                left_out: Vec::new(),
                 fetched_at: None,
                 next_at: None,
                 failing_since: None,
@@ -80,14 +79,18 @@ impl Keyring {
     /// With keys that never change.
     pub fn fixed(issuer: &Arc<str>, keys: KeySet) -> Self {
         let idle = Flight::new(Duration::ZERO, Duration::ZERO);
-        let this = Self::empty(issuer, Sets::new(Vec::new(), Duration::ZERO), idle);
-        this.publish(keys);
+        let this = Self::empty(issuer, &[], Sets::new(Duration::ZERO), idle);
+        let mut ledger = this.lock();
+        ledger.sets.take(keys, Vec::new(), Instant::now());
+        this.publish(&ledger);
+        drop(ledger);
         this
     }
 
     /// With keys from files.
     pub fn loaded(issuer: &Arc<str>, loaded: Loaded) -> Self {
-        let this = Self::fixed(issuer, KeySet::default());
+        let idle = Flight::new(Duration::ZERO, Duration::ZERO);
+        let this = Self::empty(issuer, &[], Sets::new(Duration::ZERO), idle);
         this.take_files(Ok(Some(loaded)));
         this
     }
@@ -98,38 +101,48 @@ impl Keyring {
 
     /// Takes in how a fetch has ended; an unchanged set disturbs nobody, and a bad one changes nothing. Whether it was good.
     pub fn take_answer(&self, fetch: u64, answer: Result<Fetched, String>, now: Instant) -> bool {
-        let mut ledger = self.lock();
-        let dropping = ledger.dropping_from.is_some_and(|from| from <= fetch);
-        let taken = answer.and_then(|Fetched { body, media_type, .. }| {
-            ledger.sets.take(&body, dropping, now).map_err(|error| match media_type {
+        let read = answer.and_then(|Fetched { body, media_type, .. }| {
+            KeySet::from_jwks(&body, &self.algorithms).map_err(|error| match media_type {
                 Some(media_type) if !media_type.contains("json") => format!("{error} (its type is {media_type:?})"),
                 _ => error,
             })
         });
-        if taken.is_ok() && dropping {
-            ledger.dropping_from = None;
-        }
-        self.record(ledger, taken, Self::publish_composed)
+        let mut ledger = self.lock();
+        let read = read.map(|(keys, left_out)| {
+            self.note_left_out(&ledger, &left_out);
+            ledger.sets.take(keys, left_out, now);
+            if ledger.dropping_from.take_if(|from| *from <= fetch).is_some() {
+                ledger.sets.drop_former();
+            }
+            self.publish(&ledger);
+        });
+        self.record(&mut ledger, read)
     }
 
     /// Takes in what a look at the files has found; `None`: they are what they were.
     pub fn take_files(&self, found: Result<Option<Loaded>, String>) -> bool {
-        let ledger = self.lock();
-        if matches!(found, Ok(None)) && ledger.failing_since.is_none() {
-            return true;
-        }
-        self.record(ledger, found, |this, ledger, Loaded { keys, left_out, content }| {
-            ledger.content = Some(content);
-            this.publish_composed(ledger, Composed { keys, overlapping: Vec::new(), left_out });
-        })
+        let mut ledger = self.lock();
+        let taken = match found {
+            // Not worth a word, unless something was wrong meanwhile.
+            Ok(None) if ledger.failing_since.is_none() => return true,
+            Ok(None) => Ok(()),
+            Ok(Some(Loaded { keys, left_out, content })) => {
+                self.note_left_out(&ledger, &left_out);
+                ledger.content = Some(content);
+                ledger.sets.take(keys, left_out, Instant::now());
+                self.publish(&ledger);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        self.record(&mut ledger, taken)
     }
 
     /// Lets go of keys that have had their time.
     pub fn expire(&self, now: Instant) {
         let mut ledger = self.lock();
-        if let Some(composed) = ledger.sets.expire(now) {
-            self.publish_composed(&mut ledger, composed);
-        }
+        ledger.sets.expire(now);
+        self.publish(&ledger);
     }
 
     /// Lets go of keys that the issuer no longer publishes, now and when the fetch that is ordered with it has come; gives
@@ -139,8 +152,9 @@ impl Keyring {
         let mut ledger = self.lock();
         let fetch = self.flight.order();
         ledger.dropping_from = Some(fetch);
-        if let Some(composed) = ledger.sets.drop_former() {
-            self.publish_composed(&mut ledger, composed);
+        if !self.published.load().is_empty {
+            ledger.sets.drop_former();
+            self.publish(&ledger);
         }
         fetch
     }
@@ -166,8 +180,8 @@ impl Keyring {
             source,
             generation: published.generation,
             keys: published.keys.ids(),
-            overlapping: ledger.overlapping.clone(),
-            left_out: ledger.left_out.clone(),
+            overlapping: ledger.sets.overlapping(),
+            left_out: ledger.sets.left_out().to_vec(),
             fetched_at: ledger.fetched_at,
             next_at: ledger.next_at,
             failing_since: ledger.failing_since,
@@ -187,23 +201,16 @@ impl Keyring {
         }
     }
 
-    fn record<T>(
-        &self,
-        mut ledger: MutexGuard<'_, Ledger>,
-        taken: Result<Option<T>, String>,
-        publish: impl FnOnce(&Self, &mut Ledger, T),
-    ) -> bool {
+    /// Counts an attempt, and says so when it is the first to fail or the first to succeed again. Whether it was good.
+    fn record(&self, ledger: &mut Ledger, attempt: Result<(), String>) -> bool {
         let now = clock::since_epoch().as_secs();
-        match taken {
-            Ok(new) => {
+        match attempt {
+            Ok(()) => {
                 if ledger.failing_since.take().is_some() {
                     tracing::info!(issuer = %self.issuer, "keys can be had again");
                 }
                 ledger.fetched += 1;
                 ledger.fetched_at = Some(now);
-                if let Some(new) = new {
-                    publish(self, &mut ledger, new);
-                }
                 true
             }
             Err(error) => {
@@ -219,19 +226,20 @@ impl Keyring {
         }
     }
 
-    fn publish_composed(&self, ledger: &mut Ledger, composed: Composed) {
-        let Composed { keys, overlapping, left_out } = composed;
-        if !left_out.is_empty() && left_out != ledger.left_out {
+    fn note_left_out(&self, ledger: &Ledger, left_out: &[KeyFault]) {
+        if !left_out.is_empty() && left_out != ledger.sets.left_out() {
             tracing::warn!(issuer = %self.issuer, ?left_out, "keys that cannot be used");
         }
-        tracing::info!(issuer = %self.issuer, keys = ?keys.ids(), ?overlapping, "keys changed");
-        ledger.overlapping = overlapping;
-        ledger.left_out = left_out;
-        self.publish(keys);
     }
 
-    fn publish(&self, keys: KeySet) {
-        self.published.store(Arc::new(Published { keys, generation: new_generation(), is_empty: false }));
+    /// Makes what counts now what is seen, under a new generation unless it is the same.
+    fn publish(&self, ledger: &Ledger) {
+        let keys = ledger.sets.keys();
+        let published = self.published.load();
+        if published.is_empty || !published.keys.is_same(&keys) {
+            tracing::info!(issuer = %self.issuer, keys = ?keys.ids(), overlapping = ?ledger.sets.overlapping(), "keys changed");
+            self.published.store(Arc::new(Published { keys, generation: new_generation(), is_empty: false }));
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Ledger> {

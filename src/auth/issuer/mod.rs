@@ -54,6 +54,8 @@ pub struct Issuer {
     kept: Box<[ClaimPath]>,
     keyring: Arc<Keyring>,
     files: Option<KeyFiles>,
+    /// For one fetch, and for whoever waits for it; `None`: its keys are not fetched.
+    limit: Option<Duration>,
     /// Never sends: being dropped with the issuer is what ends the task.
     _refreshing: Option<oneshot::Sender<Infallible>>,
 }
@@ -97,15 +99,16 @@ impl Issuer {
     pub fn start(spec: Arc<checked::Issuer>, kept: Vec<ClaimPath>, runtime: &Handle) -> Result<Arc<Self>, String> {
         match &spec.keys {
             KeySource::Secret(secret) => {
-                let keyring = Arc::new(Keyring::fixed(&spec.name, KeySet::from_secret(secret)));
-                Ok(Self::assemble(spec, kept, keyring, None, None))
+                let keys = KeySet::from_secret(secret);
+                Ok(Arc::new(Self::of_keys(spec, keys, sorted(kept))))
             }
             KeySource::File(_) | KeySource::Pem(_) => {
                 let files = KeyFiles::of(&spec.keys, &spec.algorithms).ok_or("no files")?;
                 let keyring = Arc::new(Keyring::loaded(&spec.name, files.load()?));
                 let task = schedule::keep_read(Arc::clone(&keyring), files.clone());
                 let task = spawn("read keys", task, runtime);
-                Ok(Self::assemble(spec, kept, keyring, Some(files), Some(task)))
+                let (files, kept) = (Some(files), sorted(kept));
+                Ok(Arc::new(Self { spec, kept, keyring, files, limit: None, _refreshing: Some(task) }))
             }
             KeySource::Url(url) => {
                 let fetcher = Arc::new(Fetcher::new(url)?);
@@ -116,6 +119,14 @@ impl Issuer {
                 Ok(Self::fetching(&spec, url, kept, runtime, fetch))
             }
         }
+    }
+
+    /// An issuer whose keys never change.
+    #[must_use]
+    pub fn of_keys(spec: impl Into<Arc<checked::Issuer>>, keys: KeySet, kept: Box<[ClaimPath]>) -> Self {
+        let spec = spec.into();
+        let keyring = Arc::new(Keyring::fixed(&spec.name, keys));
+        Self { spec, kept, keyring, files: None, limit: None, _refreshing: None }
     }
 
     fn fetching<F, A>(
@@ -130,23 +141,14 @@ impl Issuer {
         A: Future<Output = Result<Fetched, String>> + Send + 'static,
     {
         let _on = runtime.enter();
-        let refresh = url.refresh.min(LONGEST);
+        let (refresh, limit) = (url.refresh.min(LONGEST), url.timeout.min(LONGEST));
         let flight = Flight::new(url.cool_down.clamp(SHORTEST_COOL_DOWN, LONGEST), refresh);
-        let sets = Sets::new(spec.algorithms.clone(), url.overlap.min(LONGEST));
-        let keyring = Arc::new(Keyring::empty(&spec.name, sets, flight));
-        let task = schedule::keep_fetched(Arc::clone(&keyring), refresh, url.timeout, fetch);
-        let task = spawn("fetch keys", task, runtime);
-        Self::assemble(Arc::clone(spec), kept, keyring, None, Some(task))
-    }
-
-    fn assemble(
-        spec: Arc<checked::Issuer>,
-        kept: Vec<ClaimPath>,
-        keyring: Arc<Keyring>,
-        files: Option<KeyFiles>,
-        refreshing: Option<oneshot::Sender<Infallible>>,
-    ) -> Arc<Self> {
-        Arc::new(Self { spec, kept: sorted(kept), keyring, files, _refreshing: refreshing })
+        let sets = Sets::new(url.overlap.min(LONGEST));
+        let keyring = Arc::new(Keyring::empty(&spec.name, &spec.algorithms, sets, flight));
+        let task = schedule::keep_fetched(Arc::clone(&keyring), refresh, limit, fetch);
+        let (kept, task) = (sorted(kept), spawn("fetch keys", task, runtime));
+        let (spec, limit) = (Arc::clone(spec), Some(limit));
+        Arc::new(Self { spec, kept, keyring, files: None, limit, _refreshing: Some(task) })
     }
 
     /// Whether it is what a start with these would give, but for the content of files: see [`Issuer::is_current`].
@@ -202,12 +204,12 @@ impl Issuer {
     /// fetch with it.
     pub fn refresh_now(&self, drop_old: bool) -> KeysAwaited {
         let flight = &self.keyring.flight;
-        let (fetch, limit) = match &self.spec.keys {
+        let (fetch, limit) = match self.limit {
+            Some(limit) if drop_old => (self.keyring.drop_overlap(), limit),
+            Some(limit) => (flight.order(), limit),
+            None if self.files.is_some() => (flight.order(), READ_WITHIN),
             // There is nothing to wait for.
-            KeySource::Secret(_) => (0, Duration::ZERO),
-            KeySource::File(_) | KeySource::Pem(_) => (flight.order(), READ_WITHIN),
-            KeySource::Url(url) if drop_old => (self.keyring.drop_overlap(), url.timeout),
-            KeySource::Url(url) => (flight.order(), url.timeout),
+            None => (0, Duration::ZERO),
         };
         self.awaiting(fetch, limit)
     }
@@ -233,7 +235,7 @@ impl Issuer {
 
     /// What to say about a key that is not among those that are known.
     fn unknown(&self, key_id: Option<&str>, none_known: bool, fault: Fault) -> Refused {
-        let KeySource::Url(url) = &self.spec.keys else { return Refused::Fault(fault) };
+        let Some(limit) = self.limit else { return Refused::Fault(fault) };
         let (now, flight) = (Instant::now(), &self.keyring.flight);
         let (awaited, fault) = if none_known {
             let reason = Reason::KeysUnavailable;
@@ -241,11 +243,11 @@ impl Issuer {
         } else {
             (flight.await_key(key_id, now), fault)
         };
-        awaited.map_or(Refused::Fault(fault), |fetch| Refused::Pending(self.awaiting(fetch, url.timeout)))
+        awaited.map_or(Refused::Fault(fault), |fetch| Refused::Pending(self.awaiting(fetch, limit)))
     }
 
     fn awaiting(&self, fetch: u64, limit: Duration) -> KeysAwaited {
-        KeysAwaited { keyring: Arc::clone(&self.keyring), fetch, until: Instant::now() + limit.min(LONGEST) }
+        KeysAwaited { keyring: Arc::clone(&self.keyring), fetch, until: Instant::now() + limit }
     }
 }
 

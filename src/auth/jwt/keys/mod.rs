@@ -108,6 +108,13 @@ impl KeySet {
         self
     }
 
+    /// Whether both have the same keys, in whatever order.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let has = |set: &Self, key: &Key| set.keys.iter().any(|known| known.is(key));
+        self.keys.iter().all(|key| has(other, key)) && other.keys.iter().all(|key| has(self, key))
+    }
+
     /// The ids of the keys, for operators.
     #[must_use]
     pub fn ids(&self) -> Vec<String> {
