@@ -70,7 +70,12 @@ fn explain(
     let connection = ConnectionFacts {
         listener: Arc::from("explain"),
         client: SocketAddr::new(request.client, 0),
-        tls: request.url.https.then_some(TlsFacts { version: "TLSv1.3", server_name: None, http2: false }),
+        tls: request.url.https.then_some(TlsFacts {
+            version: "TLSv1.3",
+            server_name: None,
+            http2: false,
+            client: None,
+        }),
     };
     let settings = Settings::of(bootstrap);
     let bytes = request.head();
