@@ -41,7 +41,7 @@ fn open(file: &Path) -> Store {
 }
 
 fn refused(file: &Path) -> OpenProblem {
-    let error = Store::open(file, || {}).err().expect("refused");
+    let error = Store::open(file, || {}).expect_err("refused");
     assert!(error.to_string().starts_with(&format!("store.file: {}: ", file.display())), "{error}");
     error.problem
 }
