@@ -52,6 +52,7 @@ fn the_exposition_has_exactly_what_the_catalogue_says() {
     metrics.route("orders").observe(&record(200, None));
     metrics.listener("public").refused();
     metrics.upstream("orders").set_endpoints(1);
+    metrics.issuer("main").set_keys(1);
     metrics.started(&Published { version: "v1", at: Duration::from_secs(1), routes: 1, faulty: 0 });
     metrics.set_certificates("public", &[("example.com", Duration::from_secs(1))]);
 
@@ -72,6 +73,7 @@ fn every_label_is_described_and_every_description_used() {
     assert_eq!(used, described);
     assert!(LABELS.iter().any(|label| label.values.contains(&MAX_ROUTES.to_string())));
     assert!(LABELS.iter().any(|label| label.values.contains(&MAX_UPSTREAMS.to_string())));
+    assert!(LABELS.iter().any(|label| label.values.contains(&MAX_ISSUERS.to_string())));
 }
 
 #[test]
@@ -210,4 +212,25 @@ fn certificates_that_are_gone_take_their_series_with_them() {
     assert_eq!(value(&metrics, &name("public", "a.example")), None);
     assert_eq!(value(&metrics, &name("public", "b.example")), Some(4.0 * 86_400.0));
     assert_eq!(value(&metrics, &name("internal", "a.example")), Some(3.0 * 86_400.0));
+}
+
+#[test]
+fn an_issuer_shows_what_it_has_counted_itself() {
+    let metrics = Metrics::new();
+    let issuer = metrics.issuer("main");
+    issuer.set_fetches(3, 2);
+    issuer.set_keys(4);
+    issuer.set_last_success(1_700_000_000);
+    metrics.issuer("gone").set_keys(1);
+    metrics.retain_issuers(&["main"]);
+
+    for (series, expected) in [
+        ("sluice_issuer_fetches_total{issuer=\"main\",result=\"success\"}", 3.0),
+        ("sluice_issuer_fetches_total{issuer=\"main\",result=\"failure\"}", 2.0),
+        ("sluice_issuer_keys{issuer=\"main\"}", 4.0),
+        ("sluice_issuer_last_success_timestamp_seconds{issuer=\"main\"}", 1_700_000_000.0),
+    ] {
+        assert_eq!(value(&metrics, series), Some(expected), "{series}");
+    }
+    assert!(!metrics.encode().contains("\"gone\""));
 }
