@@ -6,4 +6,5 @@ pub mod api_key;
 pub mod issuer;
 pub mod jwt;
 pub mod revocation;
+pub mod sign;
 pub mod tokens;
