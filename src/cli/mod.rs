@@ -6,6 +6,7 @@ mod routes;
 mod run;
 mod sandbox;
 mod schema;
+mod token;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -71,6 +72,8 @@ enum Command {
     Explain(explain::Explain),
     /// List the routes
     Routes,
+    /// Print a token to try the gateway with
+    Token(Box<token::Token>),
     /// Print the JSON Schema of a configuration file
     Schema(schema::Schema),
     /// Run the sandbox upstream alone
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check) => check::carry_out(&common),
         Some(Command::Explain(explain)) => explain.carry_out(&common),
         Some(Command::Routes) => routes::carry_out(&common),
+        Some(Command::Token(token)) => token.carry_out(&common),
         Some(Command::Schema(schema)) => schema.carry_out(),
         Some(Command::Sandbox(sandbox)) => sandbox.carry_out(&common),
     };
