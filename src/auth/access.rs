@@ -21,6 +21,17 @@ pub enum ScopeList<'a> {
     OfPartner(&'a [std::sync::Arc<str>]),
 }
 
+/// How to come in (RFC 6750 §3).
+#[must_use]
+pub fn challenge(
+    methods: &[crate::config::checked::identity::Method],
+    reason: crate::base::reason::Reason,
+    detail: &str,
+) -> Vec<(http::HeaderName, http::HeaderValue)> {
+    let _ = (methods, reason, detail);
+    Vec::new()
+}
+
 /// Whether a caller may use a route.
 ///
 /// # Errors

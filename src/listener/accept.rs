@@ -170,6 +170,7 @@ async fn open_connection(
 
 fn tls_facts(session: &rustls::ServerConnection) -> TlsFacts {
     TlsFacts {
+        client: None,
         version: match session.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "TLSv1.3",

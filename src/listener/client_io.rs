@@ -36,4 +36,14 @@ pub struct TlsFacts {
     pub version: &'static str,
     pub server_name: Option<Box<str>>,
     pub http2: bool,
+    pub client: Option<Arc<ClientCertificate>>,
+}
+
+/// A client certificate that was verified.
+#[derive(Debug)]
+pub struct ClientCertificate {
+    pub names: Vec<crate::config::checked::identity::CertificateName>,
+    pub not_before: std::time::Duration,
+    pub not_after: std::time::Duration,
+    pub subject: Arc<str>,
 }

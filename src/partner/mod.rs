@@ -17,6 +17,8 @@ pub struct Registry<P> {
 pub struct KnownKey<P> {
     pub partner: Arc<P>,
     pub key: checked::ApiKey,
+    /// Sorted.
+    pub scopes: Option<Arc<[Arc<str>]>>,
 }
 
 impl<P> Registry<P> {

@@ -24,9 +24,9 @@ use crate::listener::request::Http1View;
 use crate::listener::worker::Settings;
 use crate::pipeline::rescue::REQUEST_ID;
 use crate::pipeline::verdict::{Answer, Forward};
-use crate::pipeline::{self, Decision};
+use crate::pipeline::{self, Decision, Given};
 use crate::route::{self, Candidate, RouteMatch};
-use crate::snapshot::{Builder, CompiledAction, CompiledRoute, Snapshot};
+use crate::snapshot::{Builder, CompiledAction, CompiledRoute, LongLived, Snapshot};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Resolve;
 
@@ -70,7 +70,12 @@ fn explain(
     let connection = ConnectionFacts {
         listener: Arc::from("explain"),
         client: SocketAddr::new(request.client, 0),
-        tls: request.url.https.then_some(TlsFacts { version: "TLSv1.3", server_name: None, http2: false }),
+        tls: request.url.https.then_some(TlsFacts {
+            version: "TLSv1.3",
+            server_name: None,
+            http2: false,
+            client: None,
+        }),
     };
     let settings = Settings::of(bootstrap);
     let bytes = request.head();
@@ -78,7 +83,7 @@ fn explain(
     let rejection = match head::parse(&bytes, &mut room, &settings.limits) {
         Ok(Status::Complete(head, _)) => {
             let view = Http1View { head: &head, method: request.method.clone() };
-            let decision = pipeline::decide(Arc::clone(&snapshot), &connection, &view, &settings);
+            let decision = pipeline::decide(Arc::clone(&snapshot), &connection, &view, &settings, &Given::default());
             let rules: Vec<_> = snapshot.routes.iter().map(|route| &route.matches).collect();
             let candidates = pipeline::explain_route(&rules, &view, decision.facts());
             let same_path = |candidate: &Candidate| {
@@ -116,7 +121,12 @@ pub(super) fn offline(reading: RoutesReading) -> Result<Snapshot, Failure> {
         return Err(Failure::Config { report: Box::new(reading.report), code: FOUND_ERRORS });
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::found)?;
-    let builder = Builder { metrics: Metrics::new(), resolver: Arc::new(Offline), runtime: runtime.handle().clone() };
+    let builder = Builder {
+        metrics: Metrics::new(),
+        resolver: Arc::new(Offline),
+        runtime: runtime.handle().clone(),
+        lasting: LongLived::new(1 << 20),
+    };
     Ok(builder.build(routes, reading.report, None))
 }
 

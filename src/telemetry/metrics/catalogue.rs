@@ -59,6 +59,10 @@ families! {
     REQUEST_BYTES "sluice_request_bytes_total" Counter, ["route"] "bytes" "Bytes of request bodies, without framing.";
     RESPONSE_BYTES "sluice_response_bytes_total" Counter, ["route"] "bytes" "Bytes of response bodies, without framing.";
     REASONS "sluice_reasons_total" Counter, ["reason"] "requests" "Requests that were refused or failed, by reason.";
+    PARTNER_REQUESTS "sluice_partner_requests_total" Counter, ["partner", "status_class"] "requests" "Finished requests of known partners.";
+    CREDENTIALS "sluice_credentials_total" Counter, ["method", "result"] "credentials" "Credentials that came with requests, by how they fared.";
+    LIMITED "sluice_limit_refusals_total" Counter, ["limit"] "requests" "Requests that a limit refused, or would have refused, were it not only observed.";
+    OBSERVED "sluice_observed_refusals_total" Counter, ["reason"] "requests" "Requests that passed because a policy is only observed, by the reason it would have refused them for.";
     REQUESTS_IN_FLIGHT "sluice_requests_in_flight" Gauge, [] "requests" "Requests that have begun and not ended.";
     CONNECTIONS_OPEN "sluice_connections_open" Gauge, ["listener"] "connections" "Open client connections.";
     CONNECTIONS "sluice_connections_total" Counter, ["listener"] "connections" "Accepted client connections.";
@@ -108,11 +112,14 @@ pub const LABELS: &[Label] = &[
     Label { name: "route", values: "name of a route, `none` when no route matched, `other` beyond 2000 routes" },
     Label { name: "status_class", values: "`1xx`, `2xx`, `3xx`, `4xx`, `5xx`, `other`" },
     Label { name: "reason", values: "every code of [reasons](reasons.md), present from the start" },
+    Label { name: "partner", values: "name of a partner, `other` beyond 1000 partners" },
+    Label { name: "limit", values: "name of a limit that has refused something, `other` beyond 1000 limits" },
+    Label { name: "method", values: "`jwt`, `api_key`, `certificate`" },
     Label { name: "listener", values: "name of a listener" },
     Label { name: "upstream", values: "name of an upstream, `other` beyond 1000 upstreams" },
     Label {
         name: "result",
-        values: "handshakes: `ok`, `failed`, `timeout`; upstream connections: `opened`, `reused`, `refused`, `timeout`, `tls`; reloads: `success`, `failure`",
+        values: "credentials: `cached` (a token that was verified before), `accepted`, `refused`; handshakes: `ok`, `failed`, `timeout`; upstream connections: `opened`, `reused`, `refused`, `timeout`, `tls`; reloads: `success`, `failure`",
     },
     Label {
         name: "version",

@@ -4,6 +4,7 @@
 //! requests and connections each thread counts for itself, and a scrape adds it up; what seldom changes is in the metrics
 //! of the `prometheus` crate.
 
+mod caller;
 mod capped;
 mod catalogue;
 mod connection;
@@ -24,10 +25,12 @@ use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+pub use caller::{Credential, DecisionMetrics, PartnerMetrics};
 pub use catalogue::{FAMILIES, Family, Kind, LABELS, LATENCY_BUCKETS, Label, PROCESS};
 pub use connection::{Handshake, ListenerMetrics, OpenConnection, UpstreamConnection, UpstreamMetrics};
 pub use route::RouteMetrics;
 
+use self::caller::Callers;
 use self::connection::{Listeners, Upstreams};
 use self::exposition::Series;
 use self::route::Routes;
@@ -38,6 +41,10 @@ use self::sharded::{Counter, Sharded};
 pub const MAX_ROUTES: usize = 2_000;
 /// Upstreams with series of their own, likewise. An upstream has 7 series.
 pub const MAX_UPSTREAMS: usize = 1_000;
+/// Partners with series of their own, likewise. A partner has 6 series.
+pub const MAX_PARTNERS: usize = 1_000;
+/// Limits that have refused something with a series of their own.
+pub const MAX_LIMITS: usize = 1_000;
 /// Threads that serve no requests and count now and then: the main one and that of control.
 const OTHER_THREADS: usize = 2;
 /// Stands for requests that no route matched.
@@ -55,6 +62,7 @@ struct Inner {
     routes: Arc<Routes>,
     listeners: Arc<Listeners>,
     upstreams: Arc<Upstreams>,
+    callers: Arc<Callers>,
     /// Up and down.
     requests_in_flight: Arc<Sharded<Counter>>,
     reloads_succeeded: IntCounter,
@@ -105,6 +113,7 @@ impl Metrics {
             routes: Routes::register(&registry, threads, MAX_ROUTES),
             listeners: Listeners::register(&registry, threads),
             upstreams: Upstreams::register(&registry, threads, MAX_UPSTREAMS),
+            callers: Callers::register(&registry, threads, MAX_PARTNERS, MAX_LIMITS),
             requests_in_flight: in_flight(&registry, threads),
             reloads_succeeded: reloads.with_label_values(&["success"]),
             reloads_failed: reloads.with_label_values(&["failure"]),
@@ -156,6 +165,23 @@ impl Metrics {
     /// Removes the series of upstreams that are not in this list.
     pub fn retain_upstreams(&self, names: &[&str]) {
         self.0.upstreams.retain(names);
+    }
+
+    /// The handles of a partner: the same again for the same name.
+    #[must_use]
+    pub fn partner(&self, name: &str) -> PartnerMetrics {
+        self.0.callers.partner(name)
+    }
+
+    /// Removes the series of partners that are not in this list.
+    pub fn retain_partners(&self, names: &[&str]) {
+        self.0.callers.retain_partners(names);
+    }
+
+    /// What is counted when a request is decided about.
+    #[must_use]
+    pub fn decisions(&self) -> DecisionMetrics {
+        self.0.callers.decisions()
     }
 
     /// Counts a request as in flight until the guard is dropped.
