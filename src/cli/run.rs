@@ -8,7 +8,7 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::token::development_set;
-use super::{CANNOT_START, Common, FAILED, Failure, Format, named_address, print, read_routes, tell};
+use super::{CANNOT_START, Common, FAILED, Failure, Format, named_address, print, quoted, read_routes, tell};
 use crate::app::{self, Running, StartError};
 use crate::base::host_pattern::HostPattern;
 use crate::config::checked::{Bootstrap, CertificateFiles, Listener, Sandbox};
@@ -299,10 +299,4 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         _ => {}
     }
     address
-}
-
-/// For a shell.
-fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:=@%".contains(c);
-    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
