@@ -360,9 +360,7 @@ async fn keep_house(reloader: Arc<Reloader>, mut stopped: watch::Receiver<bool>)
             _ = stopped.changed() => return,
         }
         reloader.sweep().await;
-        for upstream in reloader.snapshots.load().upstreams.values() {
-            upstream.refresh_gauges();
-        }
+        reloader.snapshots.load().refresh_gauges();
     }
 }
 

@@ -12,3 +12,4 @@ pub mod reason;
 pub mod rejection;
 pub mod secret;
 pub mod tasks;
+pub mod trust;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use tokio::runtime::Handle;
 
-use super::gate::{self, CompiledPartner, Gate, Guard, LongLived};
+use super::gate::{self, CompiledIssuer, CompiledPartner, Gate, Guard, LongLived};
 use super::{CompiledAction, CompiledRoute, CompiledUpstream, Snapshot, Target};
 use crate::auth::issuer::Issuer;
 use crate::base::clock;
@@ -67,7 +67,10 @@ impl Builder {
         let table = Table::build(&matches);
         let compiled = routes.routes.into_iter().map(|route| self.route(route, &built)).collect();
         let gate = Gate {
-            issuers: issuers.into_iter().filter_map(|(name, issuer)| Some((name, issuer.ok()?))).collect(),
+            issuers: issuers
+                .into_iter()
+                .filter_map(|(name, issuer)| Some((Arc::clone(&name), self.issuer(&name, issuer.ok()?))))
+                .collect(),
             partners: self.partners(&routes.partners, &routes.plans),
             identity: routes.identity,
             lasting: self.lasting.clone(),
@@ -104,14 +107,18 @@ impl Builder {
     fn issuers(&self, routes: &Routes, previous: Option<&Snapshot>) -> Issuers {
         let start = |(name, spec): (&Arc<str>, &Arc<identity::Issuer>)| {
             let kept = claims_asked(routes, name);
-            let running = previous.and_then(|snapshot| snapshot.gate.issuers.get(name));
-            let issuer = match running.filter(|running| running.is_same(spec, &kept)) {
+            let running = previous.and_then(|snapshot| snapshot.gate.issuers.get(name)).map(|running| &running.issuer);
+            let issuer = match running.filter(|running| running.serves(spec, kept.clone()) && running.is_current()) {
                 Some(running) => Ok(Arc::clone(running)),
                 None => Issuer::start(Arc::clone(spec), kept, &self.runtime),
             };
             (Arc::clone(name), issuer)
         };
         routes.issuers.iter().map(start).collect()
+    }
+
+    fn issuer(&self, name: &str, issuer: Arc<Issuer>) -> CompiledIssuer {
+        CompiledIssuer { issuer, metrics: self.metrics.issuer(name) }
     }
 
     fn partners(&self, partners: &identity::Partners, plans: &BTreeMap<Arc<str>, Plan>) -> Registry<CompiledPartner> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{HeaderName, header};
 
 use crate::auth::addresses::AddressRules;
-use crate::auth::issuer::{Accepted, Issuer};
+use crate::auth::issuer::{Accepted, Issuer, IssuerNumbers};
 use crate::auth::revocation::Revocations;
 use crate::auth::tokens::Tokens;
 use crate::config::checked::RouteAction;
@@ -14,7 +14,7 @@ use crate::config::checked::identity::{self, Access, ApiKeyPlaces, Auth, Method,
 use crate::partner::Registry;
 use crate::rate_limit::{Ledger, Rules};
 use crate::telemetry::access_log::Escaped;
-use crate::telemetry::metrics::{DecisionMetrics, PartnerMetrics};
+use crate::telemetry::metrics::{DecisionMetrics, IssuerMetrics, PartnerMetrics};
 
 /// What outlives every snapshot.
 #[derive(Clone, Debug)]
@@ -26,11 +26,31 @@ pub struct LongLived {
 
 /// Whom requests are checked against.
 pub struct Gate {
-    pub issuers: BTreeMap<Arc<str>, Arc<Issuer>>,
+    pub issuers: BTreeMap<Arc<str>, CompiledIssuer>,
     pub partners: Registry<CompiledPartner>,
     pub identity: identity::Identity,
     pub lasting: LongLived,
     pub metrics: DecisionMetrics,
+}
+
+/// An issuer with its gauges.
+pub struct CompiledIssuer {
+    pub issuer: Arc<Issuer>,
+    pub metrics: IssuerMetrics,
+}
+
+impl Gate {
+    /// Brings gauges up to what issuers know now.
+    pub fn refresh_gauges(&self) {
+        for CompiledIssuer { issuer, metrics } in self.issuers.values() {
+            let IssuerNumbers { fetched, failed, keys, fetched_at } = issuer.numbers();
+            metrics.set_fetches(fetched, failed);
+            metrics.set_keys(keys);
+            if let Some(at) = fetched_at {
+                metrics.set_last_success(at);
+            }
+        }
+    }
 }
 
 /// A partner as requests meet it.

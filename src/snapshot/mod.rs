@@ -96,6 +96,12 @@ impl Snapshot {
         self.routes.get(index)?.action.as_ref().ok()
     }
 
+    /// Brings gauges up to what upstreams and issuers know now.
+    pub fn refresh_gauges(&self) {
+        self.upstreams.values().for_each(|upstream| upstream.refresh_gauges());
+        self.gate.refresh_gauges();
+    }
+
     /// Routes that are closed because of an error.
     #[must_use]
     pub fn faulty(&self) -> usize {

@@ -179,6 +179,7 @@ impl Reloader {
         let metrics: &Metrics = &self.builder.metrics;
         metrics.reload_succeeded(&published(next));
         metrics.retain_routes(&next.routes.iter().map(|route| &*route.name).collect::<Vec<_>>());
+        metrics.retain_issuers(&next.gate.issuers.keys().map(|name| &**name).collect::<Vec<_>>());
         metrics.retain_partners(&next.gate.partners.iter().map(|(name, _)| &**name).collect::<Vec<_>>());
         metrics.retain_upstreams(&next.upstreams.keys().map(|name| &**name).collect::<Vec<_>>());
         live(next);
@@ -238,6 +239,6 @@ fn published(snapshot: &Snapshot) -> Published<'_> {
 /// New upstreams get a moment for their first names, so that their routes do not begin with 503.
 async fn ready(snapshot: &Snapshot) {
     let upstreams = join_all(snapshot.upstreams.values().map(|upstream| upstream.cluster.ready()));
-    let issuers = join_all(snapshot.gate.issuers.values().map(|issuer| issuer.ready()));
+    let issuers = join_all(snapshot.gate.issuers.values().map(|compiled| compiled.issuer.ready()));
     join(upstreams, issuers).await;
 }

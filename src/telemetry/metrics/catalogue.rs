@@ -71,6 +71,9 @@ families! {
     UPSTREAM_CONNECTIONS "sluice_upstream_connections_total" Counter, ["upstream", "result"] "connections" "Connections taken for a request to an upstream, new or kept, and attempts that failed.";
     UPSTREAM_ENDPOINTS "sluice_upstream_endpoints" Gauge, ["upstream"] "endpoints" "Resolved endpoints that can be tried.";
     DNS_FAILURES "sluice_dns_failures_total" Counter, ["upstream"] "lookups" "Lookups of an upstream's names that failed; the last good answer stays in use.";
+    ISSUER_FETCHES "sluice_issuer_fetches_total" Counter, ["issuer", "result"] "fetches" "Attempts to get the keys of an issuer, by fetching them or by reading files that have changed; after a failure the last good keys stay in use.";
+    ISSUER_KEYS "sluice_issuer_keys" Gauge, ["issuer"] "keys" "Keys that tokens of an issuer are verified with now, those that it no longer publishes included; 0 means that its tokens get 503.";
+    ISSUER_LAST_SUCCESS "sluice_issuer_last_success_timestamp_seconds" Gauge, ["issuer"] "seconds since 1970" "When the keys of an issuer were last had; 0 before.";
     RELOADS "sluice_reloads_total" Counter, ["result"] "reloads" "Reloads of the routes after start.";
     RELOAD_LAST_SUCCESS "sluice_reload_last_success_timestamp_seconds" Gauge, [] "seconds since 1970" "When the present configuration went live.";
     RELOAD_LAST_SUCCESSFUL "sluice_reload_last_successful" Gauge, [] "0 or 1" "Whether the last attempt to load the routes went live.";
@@ -117,9 +120,10 @@ pub const LABELS: &[Label] = &[
     Label { name: "method", values: "`jwt`, `api_key`, `certificate`" },
     Label { name: "listener", values: "name of a listener" },
     Label { name: "upstream", values: "name of an upstream, `other` beyond 1000 upstreams" },
+    Label { name: "issuer", values: "name of an issuer, `other` beyond 200 issuers" },
     Label {
         name: "result",
-        values: "credentials: `cached` (a token that was verified before), `accepted`, `refused`; handshakes: `ok`, `failed`, `timeout`; upstream connections: `opened`, `reused`, `refused`, `timeout`, `tls`; reloads: `success`, `failure`",
+        values: "credentials: `cached` (a token that was verified before), `accepted`, `refused`; handshakes: `ok`, `failed`, `timeout`; upstream connections: `opened`, `reused`, `refused`, `timeout`, `tls`; keys of issuers and reloads: `success`, `failure`",
     },
     Label {
         name: "version",

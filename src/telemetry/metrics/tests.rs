@@ -59,6 +59,7 @@ fn the_exposition_has_exactly_what_the_catalogue_says() {
     metrics.partner("acme").observe(200);
     metrics.decisions().limited("standard.rate_limit");
     metrics.upstream("orders").set_endpoints(1);
+    metrics.issuer("main").set_keys(1);
     metrics.started(&Published { version: "v1", at: Duration::from_secs(1), routes: 1, faulty: 0 });
     metrics.set_certificates("public", &[("example.com", Duration::from_secs(1))]);
 
@@ -81,6 +82,7 @@ fn every_label_is_described_and_every_description_used() {
     assert!(LABELS.iter().any(|label| label.values.contains(&MAX_UPSTREAMS.to_string())));
     assert!(LABELS.iter().any(|label| label.values.contains(&MAX_PARTNERS.to_string())));
     assert!(LABELS.iter().any(|label| label.values.contains(&MAX_LIMITS.to_string())));
+    assert!(LABELS.iter().any(|label| label.values.contains(&MAX_ISSUERS.to_string())));
 }
 
 #[test]
@@ -244,4 +246,25 @@ fn callers_are_counted_by_partner_credential_and_limit() {
     }
     metrics.retain_partners(&[]);
     assert_eq!(value(&metrics, "sluice_partner_requests_total{partner=\"acme\",status_class=\"2xx\"}"), None);
+}
+
+#[test]
+fn an_issuer_shows_what_it_has_counted_itself() {
+    let metrics = Metrics::new();
+    let issuer = metrics.issuer("main");
+    issuer.set_fetches(3, 2);
+    issuer.set_keys(4);
+    issuer.set_last_success(1_700_000_000);
+    metrics.issuer("gone").set_keys(1);
+    metrics.retain_issuers(&["main"]);
+
+    for (series, expected) in [
+        ("sluice_issuer_fetches_total{issuer=\"main\",result=\"success\"}", 3.0),
+        ("sluice_issuer_fetches_total{issuer=\"main\",result=\"failure\"}", 2.0),
+        ("sluice_issuer_keys{issuer=\"main\"}", 4.0),
+        ("sluice_issuer_last_success_timestamp_seconds{issuer=\"main\"}", 1_700_000_000.0),
+    ] {
+        assert_eq!(value(&metrics, series), Some(expected), "{series}");
+    }
+    assert!(!metrics.encode().contains("\"gone\""));
 }
