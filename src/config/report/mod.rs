@@ -94,12 +94,13 @@ pub struct Report {
     source: Source,
     diagnostics: Vec<Diagnostic>,
     seen: HashSet<(Code, Span, u64)>,
+    hidden: Vec<Span>,
 }
 
 impl Report {
     #[must_use]
     pub fn new(source: Source) -> Self {
-        Self { source, diagnostics: Vec::new(), seen: HashSet::new() }
+        Self { source, diagnostics: Vec::new(), seen: HashSet::new(), hidden: Vec::new() }
     }
 
     /// A report with one finding about a file that could not be read at all.
@@ -121,6 +122,11 @@ impl Report {
         if self.seen.insert((diagnostic.code, diagnostic.span(), message)) {
             self.diagnostics.push(diagnostic);
         }
+    }
+
+    /// Keeps these parts of the file out of what is shown.
+    pub(crate) fn hide(&mut self, parts: impl IntoIterator<Item = Span>) {
+        self.hidden.extend(parts);
     }
 
     #[must_use]
@@ -176,7 +182,7 @@ impl Report {
     /// Text for a terminal or a log, with the lines of the file; colours are ANSI escapes.
     #[must_use]
     pub fn render_text(&self, color: bool) -> String {
-        render::text(self, &self.source, color)
+        render::text(self, &self.source.without(&self.hidden), color)
     }
 
     /// The same for programs.
