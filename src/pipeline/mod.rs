@@ -14,7 +14,7 @@ pub mod verdict;
 pub mod view;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::ALLOW;
 use http::{HeaderName, HeaderValue, Version};
@@ -41,6 +41,8 @@ pub struct Given {
     pub waited: bool,
     /// The caller, whatever credential the request has; for trying things out.
     pub caller: Option<Caller>,
+    /// The moment at which it is decided, as both clocks would tell it; for trying things out, too.
+    pub moment: Option<(Instant, Duration)>,
 }
 
 /// What the pipeline makes of a request: an answer, or a plan for forwarding it.
@@ -108,6 +110,9 @@ pub fn decide<V: RequestView>(
     let undecided = alone(&mut exchange).undecided();
     let admitted = Admitted::new(connection, request, settings);
     admitted.tell(request, undecided.facts);
+    if let Some(moment) = given.moment {
+        (undecided.facts.started, undecided.facts.started_at) = moment;
+    }
     let mut pending = None;
     let mut answer = match admitted.run(&snapshot, connection, request, given, undecided) {
         Ok(answer) => answer,
