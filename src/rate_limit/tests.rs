@@ -1,6 +1,6 @@
 //! What each limit does, one request after the other.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Instant;
 
