@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod key;
 mod routes;
 mod run;
 mod sandbox;
@@ -71,6 +72,8 @@ enum Command {
     Explain(explain::Explain),
     /// List the routes
     Routes,
+    /// Make API keys
+    Key(key::Key),
     /// Print the JSON Schema of a configuration file
     Schema(schema::Schema),
     /// Run the sandbox upstream alone
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Some(Command::Check) => check::carry_out(&common),
         Some(Command::Explain(explain)) => explain.carry_out(&common),
         Some(Command::Routes) => routes::carry_out(&common),
+        Some(Command::Key(key)) => key.carry_out(&common),
         Some(Command::Schema(schema)) => schema.carry_out(),
         Some(Command::Sandbox(sandbox)) => sandbox.carry_out(&common),
     };
