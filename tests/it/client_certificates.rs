@@ -56,9 +56,7 @@ impl Asking {
 /// A request on a connection of its own, and whether its session was resumed.
 async fn ask(address: SocketAddr, config: &Arc<ClientConfig>) -> io::Result<(Response, bool)> {
     let mut client = Client::tls(address, "api.test", Arc::clone(config)).await?;
-    // With TLS 1.3 a client learns of its refusal after it has begun to send, so it sends much: with a reset, the alert would be lost.
-    let request = format!("GET / HTTP/1.1\r\nHost: api.test\r\nContent-Length: 60000\r\n\r\n{}", "x".repeat(60_000));
-    let sent = client.try_send(request).await;
+    let sent = client.try_send("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
     let (_, connection) = client.stream().tls().unwrap().get_ref();
     let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
     match client.try_response().await {
@@ -105,6 +103,17 @@ async fn who_has_none_or_a_bad_one_is_told_why_and_counted() {
     }
     assert_eq!(asking.gateway.metrics_value("sluice_requests_total").await, 0.0);
     asking.gateway.metric_reaches("sluice_connections_open", 0.0).await;
+}
+
+/// With TLS 1.3 a client learns of its refusal after it has begun to send. A reset would take the alert from it.
+#[tokio::test]
+async fn who_sends_much_is_told_as_well() {
+    let asking = Asking::start("required").await;
+    let mut client = Client::tls(asking.address(), "api.test", asking.client(None, &TLS13)).await.unwrap();
+    // The gateway may have closed its side already.
+    let _told_below = client.try_send("x".repeat(60_000)).await;
+    let error = client.try_response().await.expect_err("a refusal").to_string();
+    assert!(error.contains("CertificateRequired"), "{error}");
 }
 
 #[tokio::test]
