@@ -146,7 +146,7 @@ fn clients(name: &At<Box<str>>, written: &written::Partner, told: &mut Told, rea
             &mut told.clients,
             Arc::clone(&own),
             name.span,
-            || (Code::ClientClash, format!("two partners are told by the client `{own}`")),
+            || (Code::ClientClash, format!("the client `{own}` tells a partner already")),
             reader,
         );
         return vec![own];
@@ -162,7 +162,7 @@ fn clients(name: &At<Box<str>>, written: &written::Partner, told: &mut Told, rea
                 &mut told.clients,
                 Arc::from(&**text),
                 *span,
-                || (Code::ClientClash, format!("two partners are told by the client `{text}`")),
+                || (Code::ClientClash, format!("the client `{text}` tells a partner already")),
                 reader,
             );
         }
@@ -233,7 +233,7 @@ fn certificates(
     let mut names = Vec::new();
     for written in &list.value.0 {
         let Some(name) = certificate(written, reader) else { continue };
-        let what = || (Code::CertificateClash, "two partners are told by this certificate".to_owned());
+        let what = || (Code::CertificateClash, "this certificate tells a partner already".to_owned());
         clash(&mut told.certificates, name.clone(), written.span, what, reader);
         names.push(name);
     }

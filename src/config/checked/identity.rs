@@ -280,7 +280,9 @@ pub struct ApiKey {
 pub enum CertificateName {
     /// A subject alternative name, in lower case.
     Dns(Box<str>),
+    /// Byte for byte.
     Uri(Box<str>),
+    /// In lower case.
     Email(Box<str>),
     /// SHA-256 of the certificate.
     Fingerprint([u8; 32]),

@@ -162,7 +162,7 @@ choices! {
         Base64 "base64",
     }
 
-    Need "a way to ask for something" {
+    Need "an answer here" {
         Required "required",
         Optional "optional",
     }
