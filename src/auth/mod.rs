@@ -3,6 +3,7 @@
 pub mod access;
 pub mod addresses;
 pub mod api_key;
+pub mod challenge;
 pub mod issuer;
 pub mod jwt;
 pub mod revocation;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::socket_io::SocketIo;
-use super::tls::TlsStream;
+use super::tls::{ClientCertificate, TlsStream};
 
 /// An accepted connection.
 pub type ClientIo = SocketIo<TlsStream>;
@@ -36,14 +36,7 @@ pub struct TlsFacts {
     pub version: &'static str,
     pub server_name: Option<Box<str>>,
     pub http2: bool,
+    /// What the client has shown, if it was asked for a certificate and has one. It was good when the session began: see
+    /// [`not_after`](ClientCertificate::not_after).
     pub client: Option<Arc<ClientCertificate>>,
-}
-
-/// A client certificate that was verified.
-#[derive(Debug)]
-pub struct ClientCertificate {
-    pub names: Vec<crate::config::checked::identity::CertificateName>,
-    pub not_before: std::time::Duration,
-    pub not_after: std::time::Duration,
-    pub subject: Arc<str>,
 }

@@ -26,7 +26,7 @@ use crate::pipeline::{Given, finish, rescue};
 const DRAINED_BODY: usize = 64 * 1024;
 
 /// How long a client may take to read a last answer before the connection is cut.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// Begins an HTTP/2 connection with prior knowledge (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::access::{Rights, ScopeList};
 use crate::auth::jwt::Token;
+use crate::listener::tls::ClientCertificate;
 use crate::snapshot::CompiledPartner;
 
 /// A caller whose credential is good.
@@ -22,9 +23,7 @@ pub enum By {
         /// Sorted; instead of those of the partner.
         scopes: Option<Arc<[Arc<str>]>>,
     },
-    Certificate {
-        subject: Arc<str>,
-    },
+    Certificate(Arc<ClientCertificate>),
 }
 
 impl Caller {
@@ -34,7 +33,7 @@ impl Caller {
         match self.by {
             By::Token(_) => "jwt",
             By::ApiKey { .. } => "api_key",
-            By::Certificate { .. } => "certificate",
+            By::Certificate(_) => "certificate",
         }
     }
 
@@ -44,7 +43,7 @@ impl Caller {
         match &self.by {
             By::Token(token) => token.subject.as_deref(),
             By::ApiKey { id, .. } => Some(id),
-            By::Certificate { subject } => Some(subject),
+            By::Certificate(certificate) => Some(&certificate.subject),
         }
     }
 
@@ -52,7 +51,7 @@ impl Caller {
     pub fn token(&self) -> Option<&Token> {
         match &self.by {
             By::Token(token) => Some(token),
-            By::ApiKey { .. } | By::Certificate { .. } => None,
+            By::ApiKey { .. } | By::Certificate(_) => None,
         }
     }
 
@@ -69,7 +68,7 @@ impl Caller {
         let scopes = match &self.by {
             By::Token(token) => ScopeList::OfToken(&token.scopes),
             By::ApiKey { scopes: Some(scopes), .. } => ScopeList::OfPartner(scopes),
-            By::ApiKey { scopes: None, .. } | By::Certificate { .. } => ScopeList::OfPartner(of_partner()),
+            By::ApiKey { scopes: None, .. } | By::Certificate(_) => ScopeList::OfPartner(of_partner()),
         };
         Rights { partner: self.partner.as_ref().map(|partner| &*partner.name), scopes, token: self.token() }
     }

@@ -11,8 +11,9 @@ use super::caller::{By, Caller};
 use super::credential;
 use super::exchange::{Facts, Undecided};
 use super::view::RequestView;
-use crate::auth::access::{authorize, challenge};
+use crate::auth::access::authorize;
 use crate::auth::api_key;
+use crate::auth::challenge::challenge;
 use crate::auth::issuer::{KeysAwaited, Refused};
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
@@ -184,7 +185,7 @@ impl<V: RequestView> AtGate<'_, V> {
             Reason::CertificateExpired
         } else if let Some(partner) = self.gate.partners.by_certificate(&certificate.names) {
             self.gate.metrics.credential(Credential::CertificateAccepted);
-            let by = By::Certificate { subject: Arc::clone(&certificate.subject) };
+            let by = By::Certificate(Arc::clone(certificate));
             return Some(Ok(Caller { partner: Some(Arc::clone(partner)), by }));
         } else {
             Reason::CertificateUnknown
