@@ -2,11 +2,8 @@
 
 mod check;
 mod explain;
-<<<<<<< HEAD
-mod offline;
-=======
 mod key;
->>>>>>> partner
+mod offline;
 mod routes;
 mod run;
 mod sandbox;
@@ -80,13 +77,10 @@ enum Command {
     Test(test::Test),
     /// List the routes
     Routes,
-<<<<<<< HEAD
     /// Print a token to try the gateway with
     Token(Box<token::Token>),
-=======
     /// Make API keys
     Key(key::Key),
->>>>>>> partner
     /// Print the JSON Schema of a configuration file
     Schema(schema::Schema),
     /// Run the sandbox upstream alone
@@ -106,11 +100,8 @@ pub fn main() -> ExitCode {
         Some(Command::Explain(explain)) => explain.carry_out(&common),
         Some(Command::Test(test)) => test.carry_out(&common),
         Some(Command::Routes) => routes::carry_out(&common),
-<<<<<<< HEAD
         Some(Command::Token(token)) => token.carry_out(&common),
-=======
         Some(Command::Key(key)) => key.carry_out(&common),
->>>>>>> partner
         Some(Command::Schema(schema)) => schema.carry_out(),
         Some(Command::Sandbox(sandbox)) => sandbox.carry_out(&common),
     };
