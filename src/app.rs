@@ -20,7 +20,7 @@ use crate::listener::thread;
 use crate::listener::tls::{Reloaded, TlsError, TlsStore};
 use crate::listener::worker::{Drain, Phase, Settings, Worker};
 use crate::sandbox;
-use crate::snapshot::{Builder, FirstError, Outcome, Reloader, Snapshot, Source};
+use crate::snapshot::{Builder, FirstError, LongLived, Outcome, Reloader, Snapshot, Source};
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::SystemResolver;
@@ -77,7 +77,12 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
     let sandbox = start_sandbox(&bootstrap)?;
     let access_log = Arc::new(AccessLog::start(&bootstrap.access_log, bootstrap.threads, &metrics)?);
 
-    let builder = Builder { metrics: metrics.clone(), resolver: Arc::new(SystemResolver), runtime: runtime.clone() };
+    let builder = Builder {
+        metrics: metrics.clone(),
+        resolver: Arc::new(SystemResolver),
+        runtime: runtime.clone(),
+        lasting: LongLived::new(bootstrap.credentials.token_cache),
+    };
     let source = Source { path: bootstrap.routes.clone(), built_in: bootstrap.built_in_routes };
     let watched_routes = watch_routes(&bootstrap)?;
     let reloader = Arc::new(Reloader::start(source, bootstrap.reload.strict, builder).await?);
@@ -355,9 +360,7 @@ async fn keep_house(reloader: Arc<Reloader>, mut stopped: watch::Receiver<bool>)
             _ = stopped.changed() => return,
         }
         reloader.sweep().await;
-        for upstream in reloader.snapshots.load().upstreams.values() {
-            upstream.refresh_gauges();
-        }
+        reloader.snapshots.load().refresh_gauges();
     }
 }
 

@@ -7,4 +7,5 @@ pub mod challenge;
 pub mod issuer;
 pub mod jwt;
 pub mod revocation;
+pub mod sign;
 pub mod tokens;

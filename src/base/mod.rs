@@ -13,3 +13,4 @@ pub mod rejection;
 pub mod secret;
 pub mod tasks;
 pub mod timestamp;
+pub mod trust;

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::explain::offline;
 use super::run::is_to_be_made;
-use super::{Common, FOUND_ERRORS, Failure, Format, colours, print, print_json, read_routes, tell};
+use super::{Common, FOUND_ERRORS, Failure, Format, colours, offline, print, print_json, read_routes, tell};
 use crate::config::checked::Bootstrap;
 use crate::config::report::{Report, Source};
 use crate::listener::tls::TlsStore;
@@ -26,7 +25,7 @@ pub(super) fn carry_out(common: &Common) -> Result<(), Failure> {
     let report = reading.report.clone();
     // Whatever else is wrong with a route follows from what the report says.
     if report.is_ok() {
-        let snapshot = offline(reading)?;
+        let snapshot = offline::snapshot(reading)?;
         problems.extend(closed(&snapshot));
     }
     let first = Report::new(Source::new(Arc::clone(&bootstrap.file), ""));

@@ -8,7 +8,7 @@ use crate::snapshot::{CompiledRoute, Snapshot};
 
 pub(super) fn carry_out(common: &Common) -> Result<(), Failure> {
     let bootstrap = common.bootstrap(FOUND_ERRORS)?;
-    let snapshot = super::explain::offline(read_routes(&bootstrap)?)?;
+    let snapshot = super::offline::snapshot(read_routes(&bootstrap)?)?;
     match common.format {
         Format::Json => print_json(&status::routes(&snapshot))?,
         Format::Human => {

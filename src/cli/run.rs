@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{CANNOT_START, Common, FAILED, Failure, Format, named_address, print, tell};
+use super::token::development_set;
+use super::{CANNOT_START, Common, FAILED, Failure, Format, named_address, print, quoted, read_routes, tell};
 use crate::app::{self, Running, StartError};
 use crate::base::host_pattern::HostPattern;
 use crate::config::checked::{Bootstrap, CertificateFiles, Listener, Sandbox};
@@ -45,6 +46,7 @@ impl Run {
         self.apply(&mut bootstrap)?;
         log::init(&bootstrap.log).map_err(Failure::start)?;
         make_development_certificates(&bootstrap)?;
+        make_development_keys(&bootstrap)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("control")
@@ -90,6 +92,20 @@ fn make_development_certificates(bootstrap: &Bootstrap) -> Result<(), Failure> {
             development::Outcome::Found => {}
             development::Outcome::Made => tracing::info!(%certificate, "development certificate made"),
             development::Outcome::Renewed => tracing::info!(%certificate, "development certificate renewed"),
+        }
+    }
+    Ok(())
+}
+
+/// Makes the keys of issuers that name the development key set, where they are not there.
+fn make_development_keys(bootstrap: &Bootstrap) -> Result<(), Failure> {
+    // What is wrong with the routes is said when they are read to be served.
+    let Ok(reading) = read_routes(bootstrap) else { return Ok(()) };
+    let issuers = reading.routes.iter().flat_map(|routes| routes.issuers.values());
+    for set in issuers.filter_map(|issuer| development_set(issuer)) {
+        let (_, outcome) = development::ensure_token_key(set).map_err(Failure::start)?;
+        if outcome != development::Outcome::Found {
+            tracing::info!(keys = %set.display(), "development key made, for `sluice token`");
         }
     }
     Ok(())
@@ -283,10 +299,4 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         _ => {}
     }
     address
-}
-
-/// For a shell.
-fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:=@%".contains(c);
-    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

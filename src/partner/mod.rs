@@ -30,6 +30,8 @@ pub struct Registry<P> {
 pub struct KnownKey<P> {
     pub partner: Arc<P>,
     pub key: checked::ApiKey,
+    /// Sorted.
+    pub scopes: Option<Arc<[Arc<str>]>>,
 }
 
 impl<P> Registry<P> {
@@ -46,7 +48,13 @@ impl<P> Registry<P> {
             by_key: index(
                 &kept,
                 |partner| &partner.api_keys,
-                |key, partner| (Arc::clone(&key.id), KnownKey { partner, key: key.clone() }),
+                |key, partner| {
+                    let scopes = key.scopes.clone().map(|mut scopes| {
+                        scopes.sort();
+                        scopes.into()
+                    });
+                    (Arc::clone(&key.id), KnownKey { partner, key: key.clone(), scopes })
+                },
             ),
             by_certificate: index(&kept, |partner| &partner.certificates, |name, partner| (name.clone(), partner)),
         }

@@ -37,6 +37,8 @@ pub struct Asked<'a> {
     pub header: &'a dyn Fn(&HeaderName) -> Option<&'a [u8]>,
     /// What the request counts for.
     pub cost: u32,
+    /// For rates.
+    pub at: std::time::Instant,
     /// Since 1970 UTC.
     pub now: Duration,
 }
@@ -44,6 +46,13 @@ pub struct Asked<'a> {
 /// What a request has been charged, until it ends: permits in flight go back when this is dropped.
 #[derive(Debug, Default)]
 pub struct Granted {}
+
+/// A limit that would have refused.
+#[derive(Debug)]
+pub struct Observed {
+    pub reason: Reason,
+    pub name: Arc<str>,
+}
 
 /// A request that is over a limit; it has been charged nothing.
 #[derive(Debug)]
@@ -89,14 +98,15 @@ impl Granted {
         Ok(())
     }
 
-    /// Names of the limits that would have refused, were they not only observed.
-    #[must_use]
-    pub fn observed(&self) -> &[Arc<str>] {
-        &[]
+    /// The limits that would have refused, were they not only observed.
+    pub fn take_observed(&mut self) -> Vec<Observed> {
+        Vec::new()
     }
 
+    pub fn give_back(&mut self) {}
+
     /// The answer fields that tell about the limits that were asked; after a refusal, too.
-    pub fn fields(&self, which: LimitFields, put: impl FnMut(&'static str, &[u8])) {
+    pub fn fields(&self, which: LimitFields, put: impl FnMut(&'static str, &str)) {
         let _ = (which, put);
     }
 
