@@ -36,6 +36,8 @@ pub(super) fn plans(
             name_is_sound(name, reader);
             guarded.value.value.as_ref().map(|plan| limits::of_plan(&name.value, plan, reader))
         });
+        reader.escalate(&faults);
+        reader.escalate(&guarded.value.faults);
         let Some(mut checked) = checked else { continue };
         plans.names.append(&mut checked.names);
         plans.rooms.append(&mut checked.rooms);
@@ -44,8 +46,6 @@ pub(super) fn plans(
             let plan = Plan { name: Arc::clone(&name), limits: checked.limits, at: reader.location(guarded.span) };
             plans.sound.insert(name, plan);
         }
-        reader.escalate(&faults);
-        reader.escalate(&guarded.value.faults);
     }
     let mut seen: HashMap<&str, Span> = HashMap::new();
     for (name, span) in &plans.names {
@@ -145,7 +145,7 @@ fn clients(name: &At<Box<str>>, written: &written::Partner, told: &mut Told, rea
             &mut told.clients,
             Arc::clone(&own),
             name.span,
-            || (Code::ClientClash, format!("two partners are told by the client `{own}`")),
+            || (Code::ClientClash, format!("the client `{own}` tells a partner already")),
             reader,
         );
         return vec![own];
@@ -161,7 +161,7 @@ fn clients(name: &At<Box<str>>, written: &written::Partner, told: &mut Told, rea
                 &mut told.clients,
                 Arc::from(&**text),
                 *span,
-                || (Code::ClientClash, format!("two partners are told by the client `{text}`")),
+                || (Code::ClientClash, format!("the client `{text}` tells a partner already")),
                 reader,
             );
         }
@@ -232,7 +232,7 @@ fn certificates(
     let mut names = Vec::new();
     for written in &list.value.0 {
         let Some(name) = certificate(written, reader) else { continue };
-        let what = || (Code::CertificateClash, "two partners are told by this certificate".to_owned());
+        let what = || (Code::CertificateClash, "this certificate tells a partner already".to_owned());
         clash(&mut told.certificates, name.clone(), written.span, what, reader);
         names.push(name);
     }
