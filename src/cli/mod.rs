@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod key;
 mod offline;
 mod routes;
 mod run;
@@ -78,6 +79,8 @@ enum Command {
     Routes,
     /// Print a token to try the gateway with
     Token(Box<token::Token>),
+    /// Make API keys
+    Key(key::Key),
     /// Print the JSON Schema of a configuration file
     Schema(schema::Schema),
     /// Run the sandbox upstream alone
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Some(Command::Test(test)) => test.carry_out(&common),
         Some(Command::Routes) => routes::carry_out(&common),
         Some(Command::Token(token)) => token.carry_out(&common),
+        Some(Command::Key(key)) => key.carry_out(&common),
         Some(Command::Schema(schema)) => schema.carry_out(),
         Some(Command::Sandbox(sandbox)) => sandbox.carry_out(&common),
     };

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Common, FOUND_ERRORS, Failure, Format, print, print_json, read_routes, tell};
 use crate::auth::sign::{Signer, random_id};
-use crate::base::{clock, duration};
+use crate::base::{clock, duration, timestamp};
 use crate::config::checked::Routes;
 use crate::config::checked::identity::{Algorithm, ClaimPath, Issuer, KeySource};
 use crate::listener::development::{self, KEY_SET};
@@ -68,7 +68,10 @@ impl Token {
         let token = signer.sign(&claims, kind(issuer), key_id.as_deref()).map_err(Failure::found)?;
         match common.format {
             Format::Human => print(&format!("{token}\n")),
-            Format::Json => print_json(&json!({ "token": token, "expires": claims["exp"], "claims": claims })),
+            Format::Json => {
+                let expires = claims["exp"].as_u64().map(|end| timestamp::format(Duration::from_secs(end)));
+                print_json(&json!({ "token": token, "claims": claims, "expires": expires }))
+            }
         }
     }
 

@@ -146,11 +146,11 @@ impl Explained<'_> {
     fn limits_of(&self, limits: &Limits, place: impl Fn(&str) -> Option<String>) -> Vec<Limit> {
         let rates = limits.rates.iter().map(|rate| {
             let says = format!("{} in {}, {} at once", rate.permits, duration::format(rate.period), rate.burst);
-            self.limit(&rate.name, says, &rate.per, rate.observe, place("rate_limit").or_else(|| place("rate_limits")))
+            self.limit(&rate.name, says, &rate.per, rate.observe, place("rate_limit"))
         });
         let quotas = limits.quotas.iter().map(|quota| {
             let says = format!("{} a {}", quota.limit, period(quota.period));
-            self.limit(&quota.name, says, &quota.per, quota.observe, place("quota").or_else(|| place("quotas")))
+            self.limit(&quota.name, says, &quota.per, quota.observe, place("quota"))
         });
         let concurrencies = limits.concurrencies.iter().map(|limit| {
             let says = format!("{} at the same time", limit.limit);

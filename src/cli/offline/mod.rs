@@ -12,10 +12,14 @@ use tokio::runtime::Runtime;
 pub(super) use caller::{as_caller, parse_as};
 pub(super) use request::{Request, Url};
 
+use super::token::development_set;
 use super::{FOUND_ERRORS, Failure};
+use crate::auth::sign::random_id;
 use crate::base::rejection::Rejection;
+use crate::base::secret::Secret;
 use crate::config::RoutesReading;
 use crate::config::checked::Routes;
+use crate::config::checked::identity::{Issuer, KeySource};
 use crate::config::report::Report;
 use crate::listener::client_io::{ConnectionFacts, TlsFacts};
 use crate::listener::head::{self, Room, Status};
@@ -33,6 +37,8 @@ pub(super) struct Offline {
     /// Never run: what is started on it does not begin.
     runtime: Runtime,
     routes: Routes,
+    /// The same, but for keys that are to be made.
+    compiled: Routes,
     report: Report,
 }
 
@@ -45,7 +51,13 @@ impl Offline {
             return Err(Failure::Config { report: Box::new(reading.report), code: FOUND_ERRORS });
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::found)?;
-        Ok(Self { runtime, routes, report: reading.report })
+        let mut compiled = routes.clone();
+        for issuer in compiled.issuers.values_mut().filter(|issuer| is_to_be_made(issuer)) {
+            // Nobody has the key, so no token is good: as it is until the key is made.
+            let unknown = random_id().map_err(Failure::found)?;
+            Arc::make_mut(issuer).keys = KeySource::Secret(Secret::new(unknown.into_bytes()));
+        }
+        Ok(Self { runtime, routes, compiled, report: reading.report })
     }
 
     pub(super) fn routes(&self) -> &Routes {
@@ -60,13 +72,13 @@ impl Offline {
             runtime: self.runtime.handle().clone(),
             lasting: LongLived::new(TOKENS),
         };
-        builder.build(self.routes.clone(), self.report.clone(), previous)
+        builder.build(self.compiled.clone(), self.report.clone(), previous)
     }
 }
 
-/// The snapshot of these routes.
-pub(super) fn snapshot(reading: RoutesReading) -> Result<Snapshot, Failure> {
-    Ok(Offline::new(reading)?.snapshot(None))
+/// Whether `run` would make the keys of this issuer.
+fn is_to_be_made(issuer: &Issuer) -> bool {
+    development_set(issuer).is_some_and(|set| !set.exists())
 }
 
 struct Nowhere;

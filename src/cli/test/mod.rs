@@ -91,6 +91,8 @@ struct Bench<'b> {
     offline: &'b Offline,
     settings: &'b Settings,
     snapshot: Arc<Snapshot>,
+    /// Some limit is about requests that are on their way.
+    is_held: bool,
     /// All tests are at this moment.
     moment: (Instant, Duration),
 }
@@ -98,7 +100,12 @@ struct Bench<'b> {
 impl<'b> Bench<'b> {
     fn new(offline: &'b Offline, settings: &'b Settings) -> Self {
         let moment = (clock::now(), clock::since_epoch());
-        Self { offline, settings, snapshot: Arc::new(offline.snapshot(None)), moment }
+        let routes = offline.routes();
+        let of_routes =
+            routes.routes.iter().filter_map(|route| route.action.as_ref().ok()).map(|action| &action.limits);
+        let mut limits = of_routes.chain(routes.plans.values().map(|plan| &plan.limits));
+        let is_held = limits.any(|limits| !limits.concurrencies.is_empty());
+        Self { offline, settings, snapshot: Arc::new(offline.snapshot(None)), is_held, moment }
     }
 
     fn run(&mut self, route: &Route, test: &Expectation) -> Result<Outcome, Failure> {
@@ -107,15 +114,17 @@ impl<'b> Bench<'b> {
         let caller = test.caller.as_ref().map(|who| as_caller(who, own, &self.snapshot));
         // No keys are fetched, so nothing is waited for.
         let given = Given { caller, moment: Some(self.moment), waited: true };
-        // What earlier ones were granted stays theirs until the last is decided.
-        let mut decisions = Vec::new();
-        for _ in 0..test.repeat.max(1) {
-            decisions.push(self.decide(&request, &given)?);
+        let mut last = self.decide(&request, &given)?;
+        // What earlier ones hold stays theirs until the last is decided.
+        let mut held = Vec::new();
+        for _ in 1..test.repeat {
+            let before = std::mem::replace(&mut last, self.decide(&request, &given)?);
+            held.extend(Some(before).filter(|decision| self.is_held && decision.answer.is_none()));
         }
-        let got = decisions.last().map(|last| Got::of(last, &self.snapshot)).unwrap_or_default();
-        let charged = decisions.iter().any(|decision| is_limited(decision, &self.snapshot));
-        drop(decisions);
-        if charged {
+        let got = Got::of(&last, &self.snapshot);
+        let is_limited = is_limited(&last, &self.snapshot);
+        drop((held, last));
+        if is_limited {
             self.snapshot = Arc::new(self.offline.snapshot(Some(&self.snapshot)));
         }
         let differences = differences(&test.expected, &route.name, &got);

@@ -13,9 +13,8 @@ use super::super::model::{At, Bool, List, Network, OneOrMany, Text, routes};
 use super::super::report::{Code, Diagnostic, Span};
 use super::super::yaml::{Keys, Reader, list_of};
 use super::callers::{Callers, IssuerState};
-use super::headers::{self, Side};
 use super::issuer::{Choice, exactly_one};
-use super::{claims, matching, not_empty, observes, scopes, texts};
+use super::{claims, headers, matching, not_empty, observes, scopes, texts};
 
 const METHODS: [&str; 4] = ["issuer", "api_key", "certificate", "any_of"];
 /// How many of the mistakes in an issuer or a partner are told again at each route that needs them.
@@ -278,7 +277,7 @@ fn api_key(
     let places = &written.value;
     let query = places.query.as_ref().and_then(|query| query_name(query, reader));
     let header = match &places.header {
-        Some(name) => headers::editable(&name.value.0, name.span, Side::Request, reader).map(Some),
+        Some(name) => headers::free(&name.value.0, name.span, reader).map(Some),
         None if places.keys.is_meant("query") || places.keys.is_meant("header") => Some(None),
         None => headers::name(defaults::API_KEY_HEADER, written.span, reader).map(Some),
     }?;

@@ -18,7 +18,10 @@ const LARGEST_PATTERN: usize = 256 << 10;
 pub(super) fn path(text: &str, span: Span, reader: &mut Reader<'_>) -> Option<ClaimPath> {
     let parsed = parse_path(text);
     if parsed.is_none() {
-        let message = format!("`{text}` is not a claim: a name, or a JSON pointer such as `/realm_access/roles`");
+        let message = match text {
+            "" => "a claim has no name".to_owned(),
+            _ => format!("`{text}` is not a claim: a name, or a JSON pointer such as `/realm_access/roles`"),
+        };
         reader.note(Diagnostic::new(Code::ClaimPath, span, message));
     }
     parsed

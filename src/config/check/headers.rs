@@ -96,9 +96,18 @@ fn first_time(name: &HeaderName, span: Span, seen: &[(HeaderName, Span)], reader
     false
 }
 
-pub(super) fn editable(text: &str, span: Span, side: Side, reader: &mut Reader<'_>) -> Option<HeaderName> {
+fn editable(text: &str, span: Span, side: Side, reader: &mut Reader<'_>) -> Option<HeaderName> {
+    allowed(text, span, side, "edited", reader)
+}
+
+/// The name of a request field that may carry what we decide.
+pub(super) fn free(text: &str, span: Span, reader: &mut Reader<'_>) -> Option<HeaderName> {
+    allowed(text, span, Side::Request, "used for this", reader)
+}
+
+fn allowed(text: &str, span: Span, side: Side, what: &str, reader: &mut Reader<'_>) -> Option<HeaderName> {
     let name = name(text, span, reader)?;
     let Some(why) = forbidden(&name, side) else { return Some(name) };
-    reader.note(Diagnostic::new(Code::ForbiddenHeader, span, format!("header `{name}` cannot be edited")).note(why));
+    reader.note(Diagnostic::new(Code::ForbiddenHeader, span, format!("header `{name}` cannot be {what}")).note(why));
     None
 }

@@ -12,8 +12,7 @@ use super::super::model::identity as written;
 use super::super::model::{At, OrOff, Text};
 use super::super::report::{Code, Diagnostic, Span};
 use super::super::yaml::Reader;
-use super::headers::{self, Side};
-use super::{resolve, time};
+use super::{headers, resolve, time};
 
 /// Fields that already mean something to the gateway or to upstreams.
 const KNOWN: [&str; 18] = [
@@ -77,7 +76,7 @@ fn field(
 
 fn named(text: &str, place: Option<Span>, fields: &mut Fields, reader: &mut Reader<'_>) -> Option<HeaderName> {
     let span = place.unwrap_or_default();
-    let name = headers::editable(text, span, Side::Request, reader)?;
+    let name = headers::free(text, span, reader)?;
     if KNOWN.contains(&name.as_str()) || KNOWN_GROUPS.iter().any(|group| name.as_str().starts_with(group)) {
         let mistake = Diagnostic::new(Code::IdentityHeader, span, format!("`{name}` means something else already"));
         reader.note(mistake.help("choose a name of your own, such as `X-Partner`"));

@@ -281,7 +281,9 @@ pub struct ApiKey {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CertificateName {
     Dns(Box<str>),
+    /// Byte for byte.
     Uri(Box<str>),
+    /// In lower case.
     Email(Box<str>),
     /// SHA-256 of the certificate.
     Fingerprint([u8; 32]),

@@ -145,7 +145,7 @@ model! {
         required key: Text,
         /// What it is signed with; it has to fit the key.
         optional algorithm: AlgorithmName = "ES256",
-        /// `kid` of the tokens; none when not written.
+        /// `kid` of the tokens; the thumbprint of the key (RFC 7638) when not written.
         optional key_id: Text,
         /// `iss` of the tokens.
         optional issuer: Text = defaults::TOKEN_ISSUER,
@@ -162,7 +162,7 @@ choices! {
         Base64 "base64",
     }
 
-    Need "a way to ask for something" {
+    Need "an answer here" {
         Required "required",
         Optional "optional",
     }

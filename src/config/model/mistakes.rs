@@ -17,11 +17,11 @@ pub(in crate::config) fn unknown_key(
     if open && entry.key.starts_with("x-") {
         return None;
     }
-    if NEAR_SECRETS.contains(&what) {
-        reader.hide(entry.value);
-    }
     let mut mistake = Diagnostic::new(Code::UnknownKey, entry.span, format!("unknown key `{}` in {what}", entry.key));
     let meant = did_you_mean(entry.key, known.iter().copied());
+    if NEAR_SECRETS.contains(&what) && meant.is_none_or(|meant| meant == "api_keys") {
+        reader.hide(entry.value);
+    }
     mistake = match meant {
         Some(meant) => mistake.label(format!("did you mean `{meant}`?")),
         None => mistake.label("not known here"),

@@ -91,7 +91,7 @@ codes! {
     Tie "E0406" "Two routes match the same requests and neither is more specific.";
     StripPrefix "E0407" "The prefix to strip is not a prefix of the route's path.";
     UnknownParameter "E0408" "A template names a parameter that the route's path does not have.";
-    ForbiddenHeader "E0409" "A header that belongs to the connection or to the framing of messages cannot be edited.";
+    ForbiddenHeader "E0409" "A header that belongs to the connection or to the framing of messages cannot be edited or given another meaning.";
     RepeatedHeader "E0410" "The same header is edited twice in one list.";
     RepeatedCondition "E0411" "The same header or query parameter is asked for twice.";
     BodyTooLarge "E0412" "The body of a fixed answer is too large.";
@@ -118,9 +118,9 @@ codes! {
     SecretFile "E0713" "The file of a secret cannot be read.";
     SecretEncoding "E0714" "A secret is not valid Base64.";
     SecretTooShort "E0715" "A secret is shorter than its algorithm demands (RFC 7518 section 3.2).";
-    ClientClash "E0716" "Two partners are told by the same value of the partner claim.";
+    ClientClash "E0716" "The same value of the partner claim tells two partners.";
     ApiKeyClash "E0717" "Two API keys have the same id or the same digest.";
-    CertificateClash "E0718" "Two partners are told by the same certificate.";
+    CertificateClash "E0718" "The same certificate is written twice, or tells two partners.";
     NoMethod "E0719" "A route does not say which credential its callers show.";
     ManyMethods "E0720" "A route says more than one credential without `any_of`.";
     NoPlace "E0721" "A credential can stand nowhere in the request.";

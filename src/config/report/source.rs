@@ -39,6 +39,8 @@ impl Source {
                 continue;
             }
             text.push_str(self.slice(Span { start: shown, end: start }));
+            // The parser counts the white space before the next key to a block.
+            let end = start + u32::try_from(self.slice(Span { start, end }).trim_end().len()).unwrap_or_default();
             for character in self.slice(Span { start, end }).chars() {
                 match character {
                     '\n' | '\r' => text.push(character),
