@@ -1,9 +1,11 @@
 //! The composition root: from a checked bootstrap to a running gateway, and to its end.
 
 mod keeping;
+mod quotas;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,7 +28,7 @@ use crate::listener::tls::{Reloaded, TlsError, TlsStore};
 use crate::listener::worker::{Drain, Phase, Settings, Worker};
 use crate::sandbox;
 use crate::snapshot::{Builder, FirstError, LongLived, Outcome, Reloader, Snapshot, Source};
-use crate::store;
+use crate::store::{self, StoreError};
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::SystemResolver;
@@ -54,6 +56,8 @@ pub enum StartError {
     Store(#[from] store::OpenError),
     #[error(transparent)]
     Journal(#[from] JournalError),
+    #[error("store.file: {}: {error}", file.display())]
+    Quotas { file: PathBuf, error: StoreError },
     #[error(transparent)]
     Revocations(#[from] revocation::FileError),
     #[error(transparent)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::StartError;
+use super::quotas::Quotas;
 use crate::admin::journal::Journal;
 use crate::auth::revocation::{Counts, File, Revocations};
 use crate::base::clock;
@@ -21,10 +22,11 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How long the end may wait for a disk.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// Revocations, with or without a store.
+/// Revocations, with or without a store, and with one the counts of quotas.
 pub(super) struct Keeping {
     pub(super) journal: Arc<Journal>,
     pub(super) file: Option<Arc<File>>,
+    quotas: Option<Quotas>,
     metrics: Metrics,
 }
 
@@ -38,11 +40,15 @@ impl Keeping {
         let failed = metrics.clone();
         let store =
             bootstrap.store.as_ref().map(|file| Store::open(file, move || failed.store_failed())).transpose()?;
+        let quotas = match &store {
+            Some(store) => Some(Quotas::restore(store, &lasting.ledger).await?),
+            None => None,
+        };
         let journal = Journal::open(Arc::clone(&lasting.revocations), store).await?;
         let path = bootstrap.credentials.revocations.as_deref();
         let file = path.map(|path| File::open(path, &lasting.revocations)).transpose()?.map(Arc::new);
         let watcher = file.as_ref().map(|file| watch(file, &lasting.revocations, metrics)).transpose()?;
-        let keeping = Self { journal: Arc::new(journal), file, metrics: metrics.clone() };
+        let keeping = Self { journal: Arc::new(journal), file, quotas, metrics: metrics.clone() };
         keeping.refresh_gauges();
         Ok((Arc::new(keeping), watcher))
     }
@@ -75,6 +81,9 @@ impl Keeping {
         self.journal.revocations.sweep(clock::since_epoch().as_secs());
         // The store has said and counted what is wrong; what is not saved is tried again next time.
         self.journal.save().await.ok();
+        if let Some(quotas) = &self.quotas {
+            quotas.keep().await.ok();
+        }
         self.refresh_gauges();
     }
 
