@@ -39,9 +39,15 @@ pub fn id_of(key: &[u8]) -> Option<&str> {
     let (said, check) = key.split_last_chunk::<CHECKSUM>()?;
     let (id, rest) = said.strip_prefix(PREFIX)?.split_at_checked(ID)?;
     let secret = rest.strip_prefix(b"_")?;
-    let is_of_form = secret.len() == SECRET && id.iter().chain(secret).all(u8::is_ascii_alphanumeric);
+    let is_of_form = is_id(id) && secret.len() == SECRET && secret.iter().all(u8::is_ascii_alphanumeric);
     // Neither the checksum nor where it differs is a secret: whoever has made the key up can compute it.
     if is_of_form && *check == checksum(said) { std::str::from_utf8(id).ok() } else { None }
+}
+
+/// Whether it could stand in a key.
+#[must_use]
+pub fn is_id(id: &[u8]) -> bool {
+    id.len() == ID && id.iter().all(u8::is_ascii_alphanumeric)
 }
 
 /// Whether it is the key of this digest; takes the same time for every wrong one of a length.
@@ -80,7 +86,7 @@ pub enum GenerateError {
 /// `Id` when the given one could stand in no key.
 pub fn generate(id: Option<&str>) -> Result<NewKey, GenerateError> {
     let id = match id {
-        Some(id) if id.len() == ID && id.bytes().all(|byte| byte.is_ascii_alphanumeric()) => id.to_owned(),
+        Some(id) if is_id(id.as_bytes()) => id.to_owned(),
         Some(_) => return Err(GenerateError::Id),
         None => random(ID)?,
     };

@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod key;
 mod offline;
 mod routes;
 mod run;
@@ -76,6 +77,8 @@ enum Command {
     Test(test::Test),
     /// List the routes
     Routes,
+    /// Make API keys
+    Key(key::Key),
     /// Print a token to try the gateway with
     Token(Box<token::Token>),
     /// Print the JSON Schema of a configuration file
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Some(Command::Explain(explain)) => explain.carry_out(&common),
         Some(Command::Test(test)) => test.carry_out(&common),
         Some(Command::Routes) => routes::carry_out(&common),
+        Some(Command::Key(key)) => key.carry_out(&common),
         Some(Command::Token(token)) => token.carry_out(&common),
         Some(Command::Schema(schema)) => schema.carry_out(),
         Some(Command::Sandbox(sandbox)) => sandbox.carry_out(&common),

@@ -18,6 +18,7 @@ mod architecture;
 mod back_pressure;
 mod bodies;
 mod cli;
+mod client_certificates;
 mod config;
 mod deadlines;
 mod differential;

@@ -12,7 +12,6 @@ use super::super::yaml::Reader;
 use super::issuer::{Choice, exactly_one};
 use super::limits::{self, Room};
 use super::{BEYOND, name_is_sound, not_empty, not_reserved, scopes, texts};
-use crate::base::host_pattern;
 
 /// The label of requests that nobody is known to have sent.
 const NOBODY: &str = "none";
@@ -262,21 +261,12 @@ fn certificate(written: &At<written::CertificateName>, reader: &mut Reader<'_>) 
         return Some(CertificateName::Fingerprint(fingerprint.value.0));
     }
     let (kind, text, parsed) = if let Some(text) = &name.dns {
-        let dns = host_pattern::normalise(&text.value.0).filter(|dns| host_pattern::is_name(dns));
-        ("a DNS name without wildcard and port", text, dns.map(|dns| CertificateName::Dns(dns.into())))
+        ("a DNS name without wildcard and port", text, CertificateName::dns(&text.value.0))
     } else if let Some(text) = &name.email {
-        let email = text.value.0.to_ascii_lowercase();
-        let sound = email.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host_pattern::is_name(host));
-        ("a mail address", text, sound.then(|| CertificateName::Email(email.into())))
+        ("a mail address", text, CertificateName::email(&text.value.0))
     } else {
         let text = name.uri.as_ref()?;
-        let scheme = text.value.0.split_once(':').filter(|(scheme, rest)| {
-            !rest.is_empty()
-                && scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-        });
-        let sound = scheme.is_some() && text.value.0.bytes().all(|byte| byte.is_ascii_graphic());
-        ("a URI such as `spiffe://example.com/client`", text, sound.then(|| CertificateName::Uri(text.value.0.clone())))
+        ("a URI such as `spiffe://example.com/client`", text, CertificateName::uri(&text.value.0))
     };
     if parsed.is_none() {
         reader.note(mistake(text.span, format!("`{}` is not {kind}", text.value.0)));
