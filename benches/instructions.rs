@@ -3,13 +3,16 @@
 //! `instructions find SIZE ROUNDS` builds a table of SIZE routes and looks up every sample request ROUNDS times;
 //! `tenants` does so with one path whose routes a header tells apart; `normal` and `dirty` normalise sample paths;
 //! `build SIZE` prints how long conflicts and table take; `get` and `post` read a request head, decide about it and write
-//! the head that is forwarded. `log` and `metrics` write finished requests down, `finish` does both, `records` neither.
+//! the head that is forwarded. `verify`, `forge`, `hit` and `refuse` check a token of an algorithm that is new, forged, known, or known
+//! to be forged; `fill COUNT` prints the memory that so many tokens take. `log` and `metrics` write finished requests down, `finish` does both, `records` neither.
 //! Without arguments, every kind runs once, as a smoke test.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, clippy::panic, reason = "a program for the terminal")]
 
 #[path = "instructions/request.rs"]
 mod request;
+#[path = "instructions/tokens.rs"]
+mod tokens;
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -53,6 +56,12 @@ fn main() -> ExitCode {
             request::serve(request::GET, 1);
             request::serve(request::POST, 1);
             finish(1, true, true);
+            for algorithm in ["RS256", "ES256", "EdDSA", "HS256"] {
+                for kind in ["verify", "forge", "hit", "refuse"] {
+                    token(kind, algorithm, 1);
+                }
+            }
+            tokens::fill(100);
         }
         (["find", ..], Some(Ok(size)), Some(Ok(rounds))) => find(size, rounds),
         (["tenants", ..], Some(Ok(size)), Some(Ok(rounds))) => tenants(size, rounds),
@@ -65,14 +74,29 @@ fn main() -> ExitCode {
         (["log", ..], Some(Ok(rounds)), None) => finish(rounds, true, false),
         (["metrics", ..], Some(Ok(rounds)), None) => finish(rounds, false, true),
         (["finish", ..], Some(Ok(rounds)), None) => finish(rounds, true, true),
+        ([kind @ ("verify" | "forge" | "hit" | "refuse"), algorithm, _], _, Some(Ok(rounds))) => {
+            token(kind, algorithm, rounds);
+        }
+        (["fill", ..], Some(Ok(count)), None) => tokens::fill(count),
         _ => {
             eprintln!(
-                "usage: instructions [find|tenants SIZE ROUNDS | normal|dirty|get|post|records|log|metrics|finish ROUNDS | build SIZE]"
+                "usage: instructions [find|tenants SIZE ROUNDS | normal|dirty|get|post|records|log|metrics|finish ROUNDS | verify|forge|hit|refuse ALGORITHM ROUNDS | fill COUNT | build SIZE]"
             );
             return ExitCode::from(2);
         }
     }
     ExitCode::SUCCESS
+}
+
+fn token(kind: &str, algorithm: &str, rounds: usize) {
+    let text =
+        tokens::of(algorithm).unwrap_or_else(|| panic!("{algorithm} is none of the algorithms that are counted"));
+    match kind {
+        "verify" => tokens::verify(text, rounds),
+        "forge" => tokens::forge(text, rounds),
+        "hit" => tokens::hit(text, rounds),
+        _ => tokens::refuse(text, rounds),
+    }
 }
 
 fn find(size: usize, rounds: usize) {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Instructions per look-up, per normalised path and per finished request, counted by callgrind; needs valgrind.
+# Instructions per look-up, per normalised path, per token and per finished request, counted by callgrind; needs valgrind.
 # What it costs to set up is taken off by subtracting a run without any.
 set -eu
 cd "$(dirname "$0")/.."
@@ -42,15 +42,30 @@ difference "metrics of a request" "$records" "$(count metrics $ROUNDS)"
 difference "log line and metrics" "$records" "$(count finish $ROUNDS)"
 report "head of a GET, decided" get
 report "head of a small POST, decided" post
+for algorithm in RS256 ES256 EdDSA HS256; do
+    report "new token, $algorithm" verify $algorithm
+    report "forged token, $algorithm" forge $algorithm
+done
+report "known token" hit RS256
+report "token known to be forged" refuse RS256
 "$bench" build 50000
+"$bench" fill 100000
 
 # Prints the allocations of one run.
 allocations() {
     valgrind --tool=dhat --dhat-out-file=/dev/null "$bench" "$@" 2>&1 | sed -n 's/.*Total: .* in \([0-9,]*\) blocks.*/\1/p' | tr -d ,
 }
 
-for kind in get post; do
-    made=$(($(allocations $kind $ROUNDS) - $(allocations $kind 0)))
-    printf '%-28s %8d allocations in %d requests\n' "head of a $kind, decided" $made $((ROUNDS * SAMPLES))
+# none NAME ARGUMENTS...: what makes no allocation.
+none() {
+    name=$1
+    shift
+    made=$(($(allocations "$@" $ROUNDS) - $(allocations "$@" 0)))
+    printf '%-28s %8d allocations in %d requests\n' "$name" $made $((ROUNDS * SAMPLES))
     [ $made -eq 0 ] || exit 1
-done
+}
+
+none "head of a get, decided" get
+none "head of a post, decided" post
+none "known token" hit RS256
+none "token known to be forged" refuse RS256

@@ -36,7 +36,8 @@ def wrk(path, tls, connections=64, upload=False):
 
 
 def bearers(path, kind, status=200, fresh=False):
-    """HTTP/1.1 over TLS, 64 connections, the tokens of one kind (`good`, `forged`) of the guard's issuer in turn; see bearers.lua.
+    """HTTP/1.1 over TLS, 64 connections, the guard's tokens of one kind (`good`, `forged`) in turn; see bearers.lua.
+
     With another status than 200, it is that one that is wanted.
     """
     refused = status != 200

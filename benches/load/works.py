@@ -81,14 +81,14 @@ def chain(algorithm):
     return Work(
         f"TLS 1.3, JWT {algorithm} of {len(PARTNERS)} partners in turn, scope, limit for each partner, 100 routes; "
         "64 connections, 1 KiB JSON",
-        guarded, traffic(bearers(PATH, "good")), report.traffic, routes=GUARDED, max_rounds=4,
+        guarded, traffic(bearers(PATH, "good")), report.traffic, routes=GUARDED, max_rounds=3,
         guard=Guard(algorithm), proxies=VERIFYING)
 
 
 def forged(title, fresh):
     return Work(
         f"401: TLS 1.3, 64 connections, RS256 tokens with a forged signature, {title}; HAProxy: plain TCP",
-        guarded, refusals(bearers(PATH, "forged", 401, fresh), 401), report.traffic, routes=GUARDED, max_rounds=4,
+        guarded, refusals(bearers(PATH, "forged", 401, fresh), 401), report.traffic, routes=GUARDED, max_rounds=3,
         guard=Guard("RS256"), proxies=VERIFYING)
 
 
@@ -159,12 +159,13 @@ WORKS = {
     "refuse-401": forged(f"{len(PARTNERS)} of them in turn", fresh=False),
     "refuse-401-fresh": forged("none sent twice", fresh=True),
     "refuse-429": Work(
-        f"429: TLS 1.3, 64 connections, {len(PARTNERS)} partners by JWT RS256, each over its limit; nginx: by the field, unverified",
-        guarded, refusals(bearers(PATH, "good", 429), 429, passed=len(PARTNERS)), report.traffic, routes=GUARDED, max_rounds=4,
-        guard=Guard("RS256", 1, 3600)),
+        f"429: TLS 1.3, 64 connections, {len(PARTNERS)} partners by JWT RS256, each over its limit; "
+        "nginx: by the field, unverified",
+        guarded, refusals(bearers(PATH, "good", 429), 429, passed=len(PARTNERS)), report.traffic, routes=GUARDED,
+        max_rounds=3, guard=Guard("RS256", 1, 3600)),
     "refuse-429-address": Work(
         "429: TLS 1.3, 64 connections, limit by client address, nobody asked who they are",
-        limited, refusals(bearers(PATH, "good", 429), 429, passed=1), report.traffic, routes=GUARDED, max_rounds=4,
+        limited, refusals(bearers(PATH, "good", 429), 429, passed=1), report.traffic, routes=GUARDED, max_rounds=3,
         guard=Guard("", 1, 3600)),
     "fairness": Work(
         fairness.TITLE, guarded, fairness.measure, report.fairness, routes=GUARDED, max_rounds=3,

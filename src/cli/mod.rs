@@ -78,10 +78,10 @@ enum Command {
     Test(test::Test),
     /// List the routes
     Routes,
-    /// Make API keys
-    Key(key::Key),
     /// Print a token to try the gateway with
     Token(Box<token::Token>),
+    /// Make API keys
+    Key(key::Key),
     /// Print the JSON Schema of a configuration file
     Schema(schema::Schema),
     /// Run the sandbox upstream alone
@@ -101,8 +101,8 @@ pub fn main() -> ExitCode {
         Some(Command::Explain(explain)) => explain.carry_out(&common),
         Some(Command::Test(test)) => test.carry_out(&common),
         Some(Command::Routes) => routes::carry_out(&common),
-        Some(Command::Key(key)) => key.carry_out(&common),
         Some(Command::Token(token)) => token.carry_out(&common),
+        Some(Command::Key(key)) => key.carry_out(&common),
         Some(Command::Schema(schema)) => schema.carry_out(),
         Some(Command::Sandbox(sandbox)) => sandbox.carry_out(&common),
     };

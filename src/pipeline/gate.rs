@@ -18,7 +18,7 @@ use crate::auth::issuer::{KeysAwaited, Refused};
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::listener::client_io::ConnectionFacts;
-use crate::rate_limit::{Asked, Granted};
+use crate::rate_limit::{Asked, Granted, Observed};
 use crate::snapshot::{CompiledAccess, CompiledAction, CompiledMethod, CompiledPartner, Gate};
 use crate::telemetry::metrics::Credential;
 
@@ -219,11 +219,12 @@ impl<V: RequestView> AtGate<'_, V> {
             if rules.is_empty() {
                 continue;
             }
+            let before = granted.observed().len();
             let charged = granted.charge(rules, strangers, &asked);
-            for limit in granted.take_observed() {
-                self.gate.metrics.limited(&limit.name);
-                facts.observed.push(limit.reason);
-                facts.limit.get_or_insert(limit.name);
+            for Observed { reason, limit } in granted.observed().iter().skip(before) {
+                self.gate.metrics.limited(limit);
+                facts.observed.push(*reason);
+                facts.limit.get_or_insert_with(|| Arc::clone(limit));
             }
             if let Err(refused) = charged {
                 self.gate.metrics.limited(&refused.limit);

@@ -118,14 +118,14 @@ pub fn decide<V: RequestView>(
         Ok(answer) => answer,
         Err(Stop::Refused(rejection)) => Some(rescue::answer(&rejection, Some(&exchange.facts))),
         Err(Stop::Pending(keys)) => {
-            alone(&mut exchange).granted.give_back();
+            alone(&mut exchange).granted.undo();
             pending = Some(keys);
             None
         }
     };
     if let (Some(answer), Some(action)) = (&mut answer, exchange.route.and_then(|index| snapshot.action(index))) {
         exchange.granted.fields(action.written.limit_fields, |name, value| {
-            let value = HeaderValue::from_str(value).ok();
+            let value = HeaderValue::from_bytes(value).ok();
             answer.fields.extend(value.map(|value| (HeaderName::from_static(name), value)));
         });
     }

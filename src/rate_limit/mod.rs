@@ -1,17 +1,28 @@
 //! How much callers may: rates, quotas, requests in flight.
+//!
+//! A [`Ledger`] has the counters of the whole gateway and makes [`Rules`] of what is configured; a request keeps what it was
+//! charged in [`Granted`]. Where a rule counts is a [`counter::Counter`]: today always in this process ([`local`]); limits that
+//! several gateways share are to be further variants of it. What each limit promises: docs/limits.md.
+
+mod counter;
+mod fields;
+mod granted;
+mod key;
+mod ledger;
+mod local;
+mod rules;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::HeaderName;
 
 use crate::base::reason::Reason;
-use crate::config::checked::limits::{LimitFields, Limits};
 
-/// The state of all limits of the gateway; long-lived. What a reload does not change goes on counting.
-#[derive(Debug, Default)]
-pub struct Ledger {}
+pub use granted::{Granted, Observed};
+pub use ledger::{Ledger, QuotaCount};
+pub use rules::Rules;
 
 /// Whose limits they are: part of their identity.
 #[derive(Clone, Copy, Debug)]
@@ -24,10 +35,6 @@ pub enum Scope<'a> {
     },
 }
 
-/// The limits of a route, or of one partner.
-#[derive(Debug, Default)]
-pub struct Rules {}
-
 /// What limits look at.
 pub struct Asked<'a> {
     pub partner: Option<&'a str>,
@@ -35,23 +42,12 @@ pub struct Asked<'a> {
     pub subject: Option<&'a str>,
     pub address: IpAddr,
     pub header: &'a dyn Fn(&HeaderName) -> Option<&'a [u8]>,
-    /// What the request counts for.
+    /// What the request counts for, towards rates and quotas.
     pub cost: u32,
-    /// For rates.
-    pub at: std::time::Instant,
-    /// Since 1970 UTC.
+    /// For rates, which a clock that is set must not touch.
+    pub at: Instant,
+    /// Since 1970 UTC, for the periods of quotas.
     pub now: Duration,
-}
-
-/// What a request has been charged, until it ends: permits in flight go back when this is dropped.
-#[derive(Debug, Default)]
-pub struct Granted {}
-
-/// A limit that would have refused.
-#[derive(Debug)]
-pub struct Observed {
-    pub reason: Reason,
-    pub name: Arc<str>,
 }
 
 /// A request that is over a limit; it has been charged nothing.
@@ -64,52 +60,5 @@ pub struct Refused {
     pub retry_after: Duration,
 }
 
-impl Ledger {
-    /// The rules for these limits, with the state of those that were the same before.
-    #[must_use]
-    pub fn rules(&self, scope: Scope<'_>, limits: &Limits) -> Rules {
-        let _ = (scope, limits);
-        Rules {}
-    }
-}
-
-impl Rules {
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        true
-    }
-
-    /// Whether something here can be asked before anybody knows who calls: limits by route, address and field alone.
-    #[must_use]
-    pub fn asks_strangers(&self) -> bool {
-        false
-    }
-}
-
-impl Granted {
-    /// Charges a request to all of these rules, or to none. `strangers` are the limits that need no identity, the
-    /// others come later in a second call.
-    ///
-    /// # Errors
-    ///
-    /// The first limit that refuses; what earlier calls charged is given back.
-    pub fn charge(&mut self, rules: &Rules, strangers: bool, asked: &Asked<'_>) -> Result<(), Refused> {
-        let _ = (rules, strangers, asked);
-        Ok(())
-    }
-
-    /// The limits that would have refused, were they not only observed.
-    pub fn take_observed(&mut self) -> Vec<Observed> {
-        Vec::new()
-    }
-
-    pub fn give_back(&mut self) {}
-
-    /// The answer fields that tell about the limits that were asked; after a refusal, too.
-    pub fn fields(&self, which: LimitFields, put: impl FnMut(&'static str, &str)) {
-        let _ = (which, put);
-    }
-
-    /// Gives permits back and forgets everything; memory stays.
-    pub fn clear(&mut self) {}
-}
+#[cfg(test)]
+mod tests;

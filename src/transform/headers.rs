@@ -23,6 +23,13 @@ pub trait FieldList {
             self.set(name, &value);
         }
     }
+
+    /// As [`FieldList::append`], likewise.
+    fn append_text(&mut self, name: &HeaderName, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.append(name, &value);
+        }
+    }
 }
 
 /// Removes, then sets, then adds; of two `set` of one name the later holds.

@@ -39,6 +39,9 @@ const READY_WITHIN: Duration = Duration::from_secs(1);
 /// For files to be read when somebody asks for it.
 const READ_WITHIN: Duration = Duration::from_secs(5);
 
+/// From the end of a fetch to what is known of it.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
 /// A cool-down is no shorter, so that whoever has waited is answered within it.
 const SHORTEST_COOL_DOWN: Duration = Duration::from_secs(1);
 
@@ -205,8 +208,9 @@ impl Issuer {
     pub fn refresh_now(&self, drop_old: bool) -> KeysAwaited {
         let flight = &self.keyring.flight;
         let (fetch, limit) = match self.limit {
-            Some(limit) if drop_old => (self.keyring.drop_overlap(), limit),
-            Some(limit) => (flight.order(), limit),
+            // One may be under way, which has to end first.
+            Some(limit) if drop_old => (self.keyring.drop_overlap(), limit * 2 + A_MOMENT),
+            Some(limit) => (flight.order(), limit * 2 + A_MOMENT),
             None if self.files.is_some() => (flight.order(), READ_WITHIN),
             // There is nothing to wait for.
             None => (0, Duration::ZERO),
@@ -247,7 +251,7 @@ impl Issuer {
     }
 
     fn awaiting(&self, fetch: u64, limit: Duration) -> KeysAwaited {
-        KeysAwaited { keyring: Arc::clone(&self.keyring), fetch, until: Instant::now() + limit }
+        KeysAwaited { keyring: Arc::clone(&self.keyring), fetch, until: Instant::now() + limit.min(LONGEST) }
     }
 }
 

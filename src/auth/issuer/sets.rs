@@ -75,3 +75,53 @@ impl Sets {
         &self.left_out
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::auth::issuer::tests::jwks;
+    use crate::config::checked::identity::Algorithm;
+
+    const IDS: [&str; 3] = ["a", "b", "c"];
+    const OVERLAP: Duration = Duration::from_secs(100);
+
+    /// The keys whose bits are set.
+    fn set(mask: usize) -> KeySet {
+        let ids: Vec<_> = IDS.iter().enumerate().filter(|(at, _)| mask & (1 << at) != 0).map(|(_, id)| *id).collect();
+        KeySet::from_jwks(jwks(&ids).as_bytes(), &[Algorithm::EdDsa]).unwrap().0
+    }
+
+    proptest! {
+        #[test]
+        fn a_key_counts_while_it_is_published_and_for_the_overlap_after(
+            steps in prop::collection::vec((0_u64..80, prop::option::of(1_usize..8)), 0..30),
+        ) {
+            let mut sets = Sets::new(OVERLAP);
+            let mut now = Instant::now();
+            let (mut published, mut left) = (0, [None::<Instant>; 3]);
+            for (pause, mask) in steps {
+                now += Duration::from_secs(pause);
+                if let Some(mask) = mask {
+                    for (at, left) in left.iter_mut().enumerate() {
+                        if published & !mask & (1 << at) != 0 {
+                            *left = Some(now);
+                        }
+                    }
+                    published = mask;
+                    sets.take(set(mask), Vec::new(), now);
+                } else {
+                    sets.expire(now);
+                }
+                for (at, id) in IDS.iter().enumerate() {
+                    let overlaps = left[at].is_some_and(|left| now < left + OVERLAP);
+                    let is_published = published & (1 << at) != 0;
+                    let has = sets.keys().ids().iter().any(|known| known == id);
+                    prop_assert_eq!(has, is_published || overlaps);
+                    prop_assert_eq!(sets.overlapping().iter().any(|known| known == id), overlaps && !is_published);
+                }
+            }
+        }
+    }
+}

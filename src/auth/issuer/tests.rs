@@ -38,7 +38,7 @@ fn jwk(id: &str) -> Value {
     serde_json::to_value(jwk).unwrap()
 }
 
-fn jwks(ids: &[&str]) -> String {
+pub(super) fn jwks(ids: &[&str]) -> String {
     json!({ "keys": ids.iter().map(|id| jwk(id)).collect::<Vec<_>>() }).to_string()
 }
 

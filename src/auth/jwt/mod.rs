@@ -254,5 +254,10 @@ impl Unverified<'_> {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::expect_used, clippy::panic, reason = "it is there to fail where a guarantee is broken")]
+pub mod invariants;
+#[cfg(test)]
+pub(super) mod mint;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use crate::auth::jwt::Token;
 
 /// What the table adds to key and value: links, state and tag of a place, twice of all because a growing table doubles, and the
 /// place in the index.
-const BOOKKEEPING: usize = 2 * (size_of::<(Digest, Known)>() + 24) + 16;
+pub(super) const BOOKKEEPING: usize = 2 * (size_of::<(Digest, Known)>() + 24) + 16;
 
 /// Bytes of the token, of its entry, and of the table around it.
 pub(super) fn of(token: &Token) -> usize {

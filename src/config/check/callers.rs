@@ -11,8 +11,8 @@ use http::HeaderName;
 
 use super::super::checked::identity::{Identity, Issuer, Partner};
 use super::super::checked::limits::Plan;
-use super::super::model::At;
 use super::super::model::routes::RoutesFile;
+use super::super::model::{At, Named};
 use super::super::report::{Code, Diagnostic, Span};
 use super::super::yaml::Reader;
 use super::limits::Room;
@@ -62,8 +62,8 @@ pub(super) fn check<'a>(written: &'a RoutesFile, folder: &Path, reader: &mut Rea
         }
         issuers.insert(&*name.value, IssuerState { faults, issuer: iss });
     }
-    let plan_names = names(written.plans.as_ref().map(|named| &named.value.0[..]));
-    let partner_names = names(written.partners.as_ref().map(|named| &named.value.0[..]));
+    let plan_names = names(written.plans.as_ref());
+    let partner_names = names(written.partners.as_ref());
     let ((plans, partners), faults) = reader.guard(|reader| {
         let plans = partner::plans(written.plans.as_ref(), reader);
         let partners = partner::partners(written.partners.as_ref(), &plan_names, reader);
@@ -89,8 +89,8 @@ pub(super) fn check<'a>(written: &'a RoutesFile, folder: &Path, reader: &mut Rea
 }
 
 /// Every name that is written, and where.
-fn names<T>(written: Option<&[(At<Box<str>>, At<T>)]>) -> HashMap<&str, Span> {
-    written.into_iter().flatten().map(|(name, _)| (&*name.value, name.span)).collect()
+fn names<T>(written: Option<&At<Named<T>>>) -> HashMap<&str, Span> {
+    written.into_iter().flat_map(|named| &named.value.0).map(|(name, _)| (&*name.value, name.span)).collect()
 }
 
 impl Callers<'_> {

@@ -43,7 +43,10 @@ impl Gather<'_> {
             None if index == 0 => (Arc::from(format!("{}.{kind}", self.owner)), span),
             None => (Arc::from(format!("{}.{kind}.{}", self.owner, index + 1)), span),
         };
-        self.checked.names.push((Arc::clone(&name), place));
+        // What has no name of its own has nothing that could be named twice.
+        if written.is_some() || !self.owner.is_empty() {
+            self.checked.names.push((Arc::clone(&name), place));
+        }
         name
     }
 

@@ -36,6 +36,8 @@ pub(super) fn plans(
             name_is_sound(name, reader);
             guarded.value.value.as_ref().map(|plan| limits::of_plan(&name.value, plan, reader))
         });
+        reader.escalate(&faults);
+        reader.escalate(&guarded.value.faults);
         let Some(mut checked) = checked else { continue };
         plans.names.append(&mut checked.names);
         plans.rooms.append(&mut checked.rooms);
@@ -44,8 +46,6 @@ pub(super) fn plans(
             let plan = Plan { name: Arc::clone(&name), limits: checked.limits, at: reader.location(guarded.span) };
             plans.sound.insert(name, plan);
         }
-        reader.escalate(&faults);
-        reader.escalate(&guarded.value.faults);
     }
     let mut seen: HashMap<&str, Span> = HashMap::new();
     for (name, span) in &plans.names {

@@ -248,7 +248,7 @@ fn unique_limits(routes: &mut [Checked], callers: &Callers<'_>, reader: &mut Rea
         };
         match seen.get(name) {
             Some((first, place)) => {
-                clashes.push(([first.unwrap_or(owner), owner], limit_named_twice(name, span, *place)))
+                clashes.push(([first.unwrap_or(owner), owner], limit_named_twice(name, span, *place)));
             }
             None => {
                 seen.insert(Arc::clone(name), (Some(owner), span));
@@ -256,6 +256,11 @@ fn unique_limits(routes: &mut [Checked], callers: &Callers<'_>, reader: &mut Rea
         }
     }
     for (both, mistake) in clashes {
+        // Routes of one name have limits of one name, too, which has been told.
+        let [first, second] = both.map(|index| routes.get(index).map(|route| &route.name));
+        if both[0] != both[1] && first == second {
+            continue;
+        }
         blame(routes, both, mistake, reader);
     }
 }

@@ -122,9 +122,12 @@ impl Fetcher {
         let port = redirect::port(&self.url);
         let found = tokio::net::lookup_host((self.host.as_str(), port)).await;
         let found = found.map_err(|error| format!("`{}` does not resolve: {error}", self.host))?;
-        let addresses: Vec<SocketAddr> = found.take(MAX_ADDRESSES).collect();
+        // In the clear a name must not lead to where somebody else can answer.
+        let is_safe = |address: &SocketAddr| !matches!(self.trust, Trust::None) || is_loopback(address);
+        let addresses: Vec<SocketAddr> = found.filter(is_safe).take(MAX_ADDRESSES).collect();
         let share = self.limit / u32::try_from(addresses.len() + 1).unwrap_or(1);
-        let mut failure = format!("`{}` has no address", self.host);
+        let of_what_kind = if matches!(self.trust, Trust::None) { "loopback " } else { "" };
+        let mut failure = format!("`{}` has no {of_what_kind}address", self.host);
         for address in addresses {
             match timeout(share, TcpStream::connect(address)).await {
                 Ok(Ok(socket)) => {
@@ -137,6 +140,10 @@ impl Fetcher {
         }
         Err(failure)
     }
+}
+
+fn is_loopback(address: &SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
 }
 
 /// Reads a bundle where a slow disk holds up nobody.

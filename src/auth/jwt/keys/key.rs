@@ -17,7 +17,7 @@ pub(super) enum Material {
     /// Parsed: an RSA key that is read for every token costs a third more than the verification.
     Public(ParsedPublicKey),
     Shared {
-        key: hmac::Key,
+        key: Box<hmac::Key>,
         /// SHA-256 of the secret, to tell two of them apart.
         digest: [u8; 32],
     },
@@ -131,7 +131,7 @@ impl Material {
     pub(super) fn shared(secret: &[u8]) -> Self {
         let mut print = [0; 32];
         print.copy_from_slice(digest::digest(&digest::SHA256, secret).as_ref());
-        Self::Shared { key: hmac::Key::new(hmac::HMAC_SHA256, secret), digest: print }
+        Self::Shared { key: Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret)), digest: print }
     }
 
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {

@@ -177,5 +177,11 @@ impl fmt::Debug for KeySet {
     }
 }
 
+/// Whether a file of these bytes would be a key.
+#[cfg(any(test, fuzzing))]
+pub(super) fn pem_of(bytes: &[u8], algorithm: Algorithm) -> Result<(), &'static str> {
+    pem::parse(bytes, key::Kind::of(algorithm)).map(|_| ())
+}
+
 #[cfg(test)]
 mod tests;

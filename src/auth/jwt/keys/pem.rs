@@ -27,7 +27,7 @@ pub(super) fn read(file: &Path, algorithm: Algorithm) -> Result<Material, String
         .map_err(|unfit| fault(&format_args!("it has no key for {}: {unfit}", algorithm.as_str())))
 }
 
-fn parse(bytes: &[u8], kind: Kind) -> Result<Material, &'static str> {
+pub(super) fn parse(bytes: &[u8], kind: Kind) -> Result<Material, &'static str> {
     let mut found = None;
     for block in Pem::iter_from_buffer(bytes) {
         let block = block.map_err(|_| "it is not valid PEM")?;

@@ -159,6 +159,10 @@ impl FieldList for Fields<'_, '_> {
         put(&mut self.added, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
 
+    fn append_text(&mut self, name: &HeaderName, value: &str) {
+        put(&mut self.added, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+
     fn append(&mut self, name: &HeaderName, value: &HeaderValue) {
         put(&mut self.added, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
