@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod check;
+mod claims;
 mod explain;
 mod key;
 mod offline;

@@ -7,3 +7,5 @@ mod key;
 mod read;
 mod run;
 mod signals;
+mod test;
+mod token;

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
+use super::claims::{claim, put};
 use super::offline::{self, Offline, Request, as_caller, parse_as};
 use super::{Common, FOUND_ERRORS, Failure, Format, print, print_json, read_routes, tell};
 use crate::base::location::Location;
 use crate::base::{byte_size, duration};
 use crate::config::checked::expectation::Caller;
+use crate::config::checked::identity::ClaimPath;
 use crate::config::checked::{Bootstrap, HeaderEdits, Routes, Timeouts};
 use crate::listener::head;
 use crate::listener::request::Http1View;
@@ -34,6 +36,9 @@ pub(super) struct Explain {
     /// As if this caller had shown a good credential; scopes are separated by commas
     #[arg(long = "as", value_name = "PARTNER[/SUBJECT][:SCOPE,…]", value_parser = parse_as)]
     caller: Option<Caller>,
+    /// A claim of this caller; the name may be a JSON pointer, the value JSON; may be repeated
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim, requires = "caller")]
+    claims: Vec<(ClaimPath, Value)>,
 }
 
 impl Explain {
@@ -61,8 +66,13 @@ impl Explain {
         snapshot: &Arc<Snapshot>,
         bootstrap: &Bootstrap,
     ) -> Result<Explained<'r>, Failure> {
-        let Self { request, caller } = self;
+        let Self { request, mut caller, claims } = self;
         let is_supposed = caller.is_some();
+        for (path, value) in claims {
+            if caller.as_mut().is_some_and(|caller| !put(&mut caller.claims, &path.0, value)) {
+                return Err(Failure::found(format!("--claim {}: what it is within is no object", path.0.join("/"))));
+            }
+        }
         let connection = offline::connection(&request);
         let settings = Settings::of(bootstrap);
         let snapshot = Arc::clone(snapshot);

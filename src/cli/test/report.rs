@@ -150,11 +150,20 @@ fn explain(request: &Request, caller: Option<&Caller>) -> String {
     if !request.client.is_loopback() {
         words.push(format!("--client {}", request.client));
     }
-    if let Some(Caller { partner, subject, scopes, claims: _ }) = caller {
+    if let Some(Caller { partner, subject, scopes, claims }) = caller {
         let subject = subject.as_ref().map(|subject| format!("/{subject}")).unwrap_or_default();
         let scopes: Vec<&str> = scopes.iter().map(AsRef::as_ref).collect();
         let scopes = if scopes.is_empty() { String::new() } else { format!(":{}", scopes.join(",")) };
         words.push(format!("--as {}", quoted(&format!("{}{subject}{scopes}", partner.as_deref().unwrap_or_default()))));
+        for (name, value) in claims {
+            // A slash at the front would begin a pointer.
+            let name = if name.starts_with('/') {
+                format!("/{}", name.replace('~', "~0").replace('/', "~1"))
+            } else {
+                name.clone()
+            };
+            words.push(format!("--claim {}", quoted(&format!("{name}={value}"))));
+        }
     }
     words.join(" ")
 }
