@@ -3,8 +3,9 @@
 //! `instructions find SIZE ROUNDS` builds a table of SIZE routes and looks up every sample request ROUNDS times;
 //! `tenants` does so with one path whose routes a header tells apart; `normal` and `dirty` normalise sample paths;
 //! `build SIZE` prints how long conflicts and table take; `get` and `post` read a request head, decide about it and write
-//! the head that is forwarded. `limits KIND ROUNDS` charges requests to their limits; `partners SIZE` prints how long the limits of
-//! SIZE partners take to build, `strangers SIZE` has that many addresses come once. `log` and `metrics` write finished requests down, `finish` does both, `records` neither.
+//! the head that is forwarded. `verify`, `forge`, `hit` and `refuse` check a token of an algorithm that is new, forged, known, or known
+//! to be forged; `limits KIND ROUNDS` charges requests to their limits, `partners SIZE` prints how long those of SIZE partners take to build,
+//! and `strangers SIZE` has that many addresses come once; `fill COUNT` prints the memory that so many tokens take. `log` and `metrics` write finished requests down, `finish` does both, `records` neither.
 //! Without arguments, every kind runs once, as a smoke test.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, clippy::panic, reason = "a program for the terminal")]
@@ -13,6 +14,8 @@
 mod limits;
 #[path = "instructions/request.rs"]
 mod request;
+#[path = "instructions/tokens.rs"]
+mod tokens;
 
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -56,17 +59,17 @@ fn main() -> ExitCode {
             request::serve(request::GET, 1);
             request::serve(request::POST, 1);
             finish(1, true, true);
+            for algorithm in ["RS256", "ES256", "EdDSA", "HS256"] {
+                for kind in ["verify", "forge", "hit", "refuse"] {
+                    token(kind, algorithm, 1);
+                }
+            }
+            tokens::fill(100);
             limits::pass(limits::Kind::Combined, 1);
             limits::pass(limits::Kind::Told, 1);
             limits::build(100);
             limits::flood(1_000);
         }
-        (["limits", kind, rounds], ..) => match (limits::Kind::named(kind), rounds.parse()) {
-            (Some(kind), Ok(rounds)) => limits::pass(kind, rounds),
-            _ => return usage(),
-        },
-        (["partners", ..], Some(Ok(size)), None) => limits::build(size),
-        (["strangers", ..], Some(Ok(size)), None) => limits::flood(size as u32),
         (["find", ..], Some(Ok(size)), Some(Ok(rounds))) => find(size, rounds),
         (["tenants", ..], Some(Ok(size)), Some(Ok(rounds))) => tenants(size, rounds),
         (["normal", ..], Some(Ok(rounds)), None) => normalise_all(&NORMAL, rounds),
@@ -78,17 +81,32 @@ fn main() -> ExitCode {
         (["log", ..], Some(Ok(rounds)), None) => finish(rounds, true, false),
         (["metrics", ..], Some(Ok(rounds)), None) => finish(rounds, false, true),
         (["finish", ..], Some(Ok(rounds)), None) => finish(rounds, true, true),
-        _ => return usage(),
+        ([kind @ ("verify" | "forge" | "hit" | "refuse"), algorithm, _], _, Some(Ok(rounds))) => {
+            token(kind, algorithm, rounds);
+        }
+        (["fill", ..], Some(Ok(count)), None) => tokens::fill(count),
+        (["limits", kind, _], _, Some(Ok(rounds))) => limits::pass(limits::Kind::named(kind), rounds),
+        (["partners", ..], Some(Ok(size)), None) => limits::build(size),
+        (["strangers", ..], Some(Ok(size)), None) => limits::flood(size),
+        _ => {
+            eprintln!(
+                "usage: instructions [find|tenants SIZE ROUNDS | normal|dirty|get|post|records|log|metrics|finish ROUNDS | verify|forge|hit|refuse ALGORITHM ROUNDS | fill COUNT | limits KIND ROUNDS | build|partners|strangers SIZE]"
+            );
+            return ExitCode::from(2);
+        }
     }
     ExitCode::SUCCESS
 }
 
-fn usage() -> ExitCode {
-    eprintln!(
-        "usage: instructions [find|tenants SIZE ROUNDS | normal|dirty|get|post|records|log|metrics|finish ROUNDS\n  \
-         | limits plan|address|combined|whole|told ROUNDS | build|partners|strangers SIZE]"
-    );
-    ExitCode::from(2)
+fn token(kind: &str, algorithm: &str, rounds: usize) {
+    let text =
+        tokens::of(algorithm).unwrap_or_else(|| panic!("{algorithm} is none of the algorithms that are counted"));
+    match kind {
+        "verify" => tokens::verify(text, rounds),
+        "forge" => tokens::forge(text, rounds),
+        "hit" => tokens::hit(text, rounds),
+        _ => tokens::refuse(text, rounds),
+    }
 }
 
 fn find(size: usize, rounds: usize) {
@@ -188,8 +206,13 @@ fn finished(at: usize, [route, upstream, snapshot]: &[Escaped; 3]) -> Record<'_>
         host: b"api.example.com",
         path: b"/api/v1/orders/8842",
         route: Some(route),
+        partner: None,
+        auth: None,
+        subject: None,
         status: 200,
         reason: None,
+        limit: None,
+        observed: &[],
         upstream: Some(upstream),
         endpoint: Some(SocketAddr::from(([10, 0, 12, 8], 8080))),
         attempts: 1,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Instructions per look-up, per normalised path and per finished request, counted by callgrind; needs valgrind.
+# Instructions per look-up, per normalised path, per token and per finished request, counted by callgrind; needs valgrind.
 # What it costs to set up is taken off by subtracting a run without any.
 set -eu
 cd "$(dirname "$0")/.."
@@ -42,6 +42,12 @@ difference "metrics of a request" "$records" "$(count metrics $ROUNDS)"
 difference "log line and metrics" "$records" "$(count finish $ROUNDS)"
 report "head of a GET, decided" get
 report "head of a small POST, decided" post
+for algorithm in RS256 ES256 EdDSA HS256; do
+    report "new token, $algorithm" verify $algorithm
+    report "forged token, $algorithm" forge $algorithm
+done
+report "known token" hit RS256
+report "token known to be forged" refuse RS256
 report "limits: rate of a plan" limits plan
 report "limits: rate by address" limits address
 report "limits: by partner and field" limits combined
@@ -49,14 +55,15 @@ report "limits: rate, quota, in flight" limits whole
 report "limits: the same, and told" limits told
 "$bench" build 50000
 "$bench" partners 10000
+"$bench" fill 100000
 
 # Prints the allocations of one run.
 allocations() {
     valgrind --tool=dhat --dhat-out-file=/dev/null "$bench" "$@" 2>&1 | sed -n 's/.*Total: .* in \([0-9,]*\) blocks.*/\1/p' | tr -d ,
 }
 
-# nothing NAME ARGUMENTS...: fails if the rounds, added as the last argument, allocate anything.
-nothing() {
+# none NAME ARGUMENTS...: what makes no allocation.
+none() {
     name=$1
     shift
     made=$(($(allocations "$@" $ROUNDS) - $(allocations "$@" 0)))
@@ -64,7 +71,9 @@ nothing() {
     [ $made -eq 0 ] || exit 1
 }
 
-nothing "head of a get, decided" get
-nothing "head of a post, decided" post
-nothing "limits: by partner and field" limits combined
-nothing "limits: the same, and told" limits told
+none "head of a get, decided" get
+none "head of a post, decided" post
+none "known token" hit RS256
+none "token known to be forged" refuse RS256
+none "limits: by partner and field" limits combined
+none "limits: the same, and told" limits told

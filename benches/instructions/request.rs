@@ -12,8 +12,9 @@ use sluice::listener::buffers;
 use sluice::listener::client_io::ConnectionFacts;
 use sluice::listener::request::{Read, Request};
 use sluice::listener::worker::{Drain, Settings, Worker};
+use sluice::pipeline::Given;
 use sluice::pipeline::exchange::Exchange;
-use sluice::snapshot::{Builder, Snapshots};
+use sluice::snapshot::{Builder, LongLived, Snapshots};
 use sluice::telemetry::access_log::AccessLog;
 use sluice::telemetry::metrics::Metrics;
 use sluice::upstream::Resolve;
@@ -72,8 +73,12 @@ impl Bench {
         let metrics = Metrics::new();
         let reading = config::read_routes(ROUTES, "routes.yaml");
         let Some(routes) = reading.routes else { panic!("{}", reading.report.render_text(false)) };
-        let builder =
-            Builder { metrics: metrics.clone(), resolver: Arc::new(Nowhere), runtime: runtime.handle().clone() };
+        let builder = Builder {
+            metrics: metrics.clone(),
+            resolver: Arc::new(Nowhere),
+            runtime: runtime.handle().clone(),
+            lasting: LongLived::new(1 << 20),
+        };
         let snapshots = Arc::new(Snapshots::new(builder.build(routes, reading.report, None)));
         let off = AccessLogSettings { target: AccessLogTarget::Off, buffer: 1 };
         let access_log = AccessLog::start(&off, 1, &metrics).unwrap_or_else(|error| panic!("{error}"));
@@ -92,7 +97,7 @@ impl Bench {
     fn serve(&self, bytes: &[u8]) {
         let mut buffer = buffers::take();
         buffer.extend_from_slice(bytes);
-        let read = Request::read(&mut buffer, &self.worker, &self.connection, false, &self.deadline);
+        let read = Request::read(&mut buffer, &self.worker, &self.connection, false, &self.deadline, &Given::default());
         buffers::give(buffer);
         let Read::Request(request) = black_box(read) else { panic!("the request was not taken") };
         assert!(request.verdict.is_none() && request.carried.head.ends_with(&bytes[bytes.len() - 4..]));

@@ -1,5 +1,6 @@
 """Is the answer right? Asked of every proxy before anything is timed."""
 
+import contextlib
 import http.client
 import json
 import re
@@ -9,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import processes
+import tokens
 
 TIMEOUT = 5
 # Answered by the upstream with the 1 KiB document, through every proxy, whatever else is routed.
@@ -95,6 +97,74 @@ def upload(proxy, body, tls):
         connection.close()
 
 
+def identity(proxy):
+    """Over TLS: a good token passes and stays here, every bad one is refused, and so is one without the scope."""
+    issuer, other = (proxy.setting.issuer(proxy.guard.algorithm, which) for which in ("issuer", "other"))
+    good = issuer.token(tokens.PARTNERS[1])
+    statuses(proxy, good, (200,) * 3)
+    with _asking(proxy) as ask:
+        status, seen = ask(good, "/credential")
+        if status != 200 or seen:
+            raise WrongAnswer(f"{proxy.name}: status {status}, and the upstream saw {len(seen)} bytes of the credential")
+        status, _ = ask(good, "/no/such/route")
+        if status != 404:
+            raise WrongAnswer(f"{proxy.name}: status {status} for a path that is no route")
+    # A token for somebody else (its audience) is good but not here: 403 says so, too.
+    refused = {"no token": (None, (401,))}
+    refused |= {what: (token, (401, 403) if "audience" in what else (401,))
+                for what, token in tokens.bad(issuer, other).items()}
+    refused |= {what: (token, (403,)) for what, token in tokens.without_scope(issuer).items()}
+    # All on one connection: a refusal does not end it.
+    with _asking(proxy, tls=proxy.refuses_over_tls) as ask:
+        for what, (token, wanted) in refused.items():
+            status, body = ask(token)
+            if status not in wanted or proxy.setting.body in body:
+                raise WrongAnswer(f"{proxy.name}: status {status} for {what}")
+
+
+def limit(proxy):
+    """Of a guard that allows each partner one request: the second is refused, and another partner's first is not."""
+    issuer = proxy.setting.issuer(proxy.guard.algorithm)
+    first, second = (issuer.token(partner) for partner in tokens.PARTNERS[1:3])
+    statuses(proxy, first, (200, 429, 429))
+    statuses(proxy, second, (200, 429, 429))
+    # It is the partner that counts, not the token.
+    if proxy.verifies_tokens:
+        statuses(proxy, issuer.token(tokens.PARTNERS[1], jti="another"), (429,))
+
+
+def statuses(proxy, token, wanted):
+    """Requests with that token on one connection over TLS, which stays."""
+    with _asking(proxy) as ask:
+        got = tuple(ask(token)[0] for _ in wanted)
+        if got != wanted:
+            raise WrongAnswer(f"{proxy.name}: statuses {got} instead of {wanted}")
+
+
+@contextlib.contextmanager
+def _asking(proxy, tls=True):
+    """A connection on which to ask with tokens; it has to stay the same one."""
+    connection = connect(proxy.https, proxy.setting) if tls else connect(proxy.http, None)
+    first = None
+
+    def ask(token, path=PATH):
+        nonlocal first
+        answer = _ask(connection, path, {"Authorization": f"Bearer {token}"} if token else {})
+        if connection.sock is None or (first is not None and connection.sock is not first):
+            raise WrongAnswer(f"{proxy.name}: connection closed after status {answer[0]}")
+        first = connection.sock
+        if answer[0] == 200 and path == PATH and answer[1] != proxy.setting.body:
+            raise WrongAnswer(f"{proxy.name}: {len(answer[1])} other bytes than the upstream's")
+        return answer
+
+    try:
+        yield ask
+    except (OSError, http.client.HTTPException) as error:
+        raise WrongAnswer(f"{proxy.name}: {error!r}") from error
+    finally:
+        connection.close()
+
+
 def resumption(proxy):
     """A ticket of one connection resumes on each of 32 others: that one of two workers got none of them has a chance
     of one in billions.
@@ -147,8 +217,8 @@ def _nghttp(proxy, arguments):
     return done.stdout
 
 
-def _ask(connection, path):
-    connection.request("GET", path)
+def _ask(connection, path, fields={}):
+    connection.request("GET", path, headers=fields)
     answer = connection.getresponse()
     return answer.status, answer.read()
 

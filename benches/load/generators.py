@@ -1,8 +1,14 @@
 """Load generators: their command lines, and how to read what they print."""
 
 import re
+import struct
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Callable
+
+SCRIPT = Path(__file__).with_name("bearers.lua")
+# Its answers by status, from 0 on.
+STATUSES = struct.Struct("=1000Q")
 
 
 @dataclass(frozen=True)
@@ -15,6 +21,8 @@ class Generator:
     completed: Callable
     # text → what else was not as it should be
     complaints: Callable = lambda text: []
+    # (proxy) → answers by status so far, while it runs; only of a generator that wants refusals
+    statuses: Callable = None
 
 
 def wrk(path, tls, connections=64, upload=False):
@@ -27,11 +35,45 @@ def wrk(path, tls, connections=64, upload=False):
     return Generator("wrk", argv, wrk_failed, wrk_completed)
 
 
+def bearers(path, kind, status=200, fresh=False):
+    """HTTP/1.1 over TLS, 64 connections, the guard's tokens of one kind (`good`, `forged`) in turn; see bearers.lua.
+
+    With another status than 200, it is that one that is wanted.
+    """
+    refused = status != 200
+
+    def argv(proxy, seconds):
+        tls = proxy.refuses_over_tls or status != 401
+        origin = f"https://127.0.0.1:{proxy.https}" if tls else f"http://127.0.0.1:{proxy.http}"
+        tokens = getattr(proxy.setting.issuer(proxy.guard.algorithm or "RS256"), kind)
+        more = [str(tokens), "fresh" if fresh else "same"]
+        if refused:
+            _counts(proxy).write_bytes(bytes(STATUSES.size))
+            more.append(str(_counts(proxy)))
+        return ["-t1", "-c64", f"-d{seconds}s", "--timeout", "5s", "-s", str(SCRIPT),
+                f"{origin}{path}", "--", *more]
+
+    if not refused:
+        return Generator("wrk", argv, wrk_failed, wrk_completed)
+    # Other statuses are found among the counts.
+    return Generator("wrk", argv, wrk_broken, wrk_completed,
+                     statuses=lambda proxy: STATUSES.unpack(_counts(proxy).read_bytes()))
+
+
+def _counts(proxy):
+    return proxy.folder / "statuses"
+
+
 def wrk_failed(text):
     """Requests without a 2xx or 3xx answer: broken, timed out, or another status."""
-    errors = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
     other = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
-    return (sum(map(int, errors.groups())) if errors else 0) + (int(other[1]) if other else 0)
+    return wrk_broken(text) + (int(other[1]) if other else 0)
+
+
+def wrk_broken(text):
+    """Requests without any answer."""
+    errors = re.search(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", text)
+    return sum(map(int, errors.groups())) if errors else 0
 
 
 def wrk_completed(text):

@@ -17,12 +17,8 @@ def measure(proxy, options):
     proxy.stop()
     sample = {"connections": options.idle_connections, "complaints": []}
     for kind, tls in (("plain", False), ("tls", True)):
-        fresh = type(proxy)(proxy.setting, proxy.folder / kind)
-        try:
-            fresh.wait_ready()
+        with proxy.beside(kind) as fresh:
             sample[kind] = _one(fresh, options.idle_connections, tls)
-        finally:
-            fresh.stop()
     return sample
 
 

@@ -22,7 +22,7 @@ def measure(proxy, options):
     direct = {point: (before[point] + after[point]) / 2 for point in POINTS}
     # The generators come and go, and what they took counts as foreign on their core.
     foreign = window.close()["foreign"][:1]
-    lost = before["failed"] + through["failed"] + after["failed"]
+    lost = sum(run["failed"] + run["refused"] for run in (before, through, after))
     return {
         "direct_us": direct,
         "through_us": {point: through[point] for point in POINTS},
@@ -34,12 +34,19 @@ def measure(proxy, options):
 
 
 def _run(proxy, port, seconds, name):
-    run = processes.Process(
-        name, [processes.find("pace"), str(port), PATH, str(RATE), str(seconds), str(CONNECTIONS)],
-        proxy.setting.load_cores, proxy.folder)
-    run.wait_end(seconds + 30)
-    text = run.output_text()
-    numbers = {line.split()[0]: float(line.split()[1]) for line in text.splitlines()}
+    numbers = finish(start(proxy, port, RATE, seconds, name), seconds)
     if not numbers["answered"]:
-        raise checks.WrongAnswer(f"{proxy.name}: no answer at {RATE} requests a second:\n{text}")
+        raise checks.WrongAnswer(f"{proxy.name}: no answer at {RATE} requests a second: {numbers}")
     return numbers
+
+
+def start(proxy, port, rate, seconds, name, *tokens):
+    """`tokens` is a file of them, one a line."""
+    argv = [processes.find("pace"), str(port), PATH, str(rate), str(seconds), str(CONNECTIONS), *map(str, tokens)]
+    return processes.Process(name, argv, proxy.setting.load_cores, proxy.folder)
+
+
+def finish(run, seconds):
+    """What it printed, by name."""
+    run.wait_end(seconds + 30)
+    return {line.split()[0]: float(line.split()[1]) for line in run.output_text().splitlines()}

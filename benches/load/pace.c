@@ -1,8 +1,10 @@
 /* Sends requests at a constant rate, whether or not earlier ones have been answered, and tells how long each took
  * *from the moment it was due*: a server that stalls delays later requests too, and that is part of what they took.
  *
- * Usage: pace PORT PATH RATE SECONDS CONNECTIONS
+ * Usage: pace PORT PATH RATE SECONDS CONNECTIONS [TOKENS]
  *
+ * TOKENS is a file of bearer tokens, one a line, that are sent in turn. An answer of 429 counts as refused, and only answers of
+ * 200 have their time counted.
  * A request that is due while every connection waits for an answer is sent by the first one that is free again.
  * The first half second is not counted.
  */
@@ -24,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD = 4096, GRACE_SECONDS = 3 };
+enum { HEAD = 4096, TOKENS = 256, GRACE_SECONDS = 3 };
 static const int64_t SECOND = 1000000000;
 
 struct client {
@@ -36,12 +38,12 @@ struct client {
 };
 
 static struct sockaddr_in server = {.sin_family = AF_INET};
-static char request[1024];
-static size_t request_length;
+static char requests[TOKENS][HEAD];
+static int different; /* requests */
 static int poller;
 static struct client *first_idle, *last_idle;
 static int64_t *took, begin, interval;
-static long number, warm_up, sent, answered, failed;
+static long number, warm_up, sent, answered, refused, failed;
 
 static void fail(const char *what) {
     perror(what);
@@ -88,8 +90,10 @@ static void send_due(void) {
         if (!first_idle) last_idle = NULL;
         client->due = begin + sent * interval;
         client->read = client->whole = 0;
+        const char *request = requests[sent % different];
+        size_t length = strlen(request);
         sent++;
-        if (send(client->socket, request, request_length, MSG_NOSIGNAL) != (ssize_t)request_length) {
+        if (send(client->socket, request, length, MSG_NOSIGNAL) != (ssize_t)length) {
             lost(client);
             rest(client);
         }
@@ -117,8 +121,10 @@ static void receive(struct client *client) {
         client->whole = (size_t)(end + 4 - client->head) + strtoul(announced + 17, NULL, 10);
     }
     if (client->read < client->whole) return;
-    if (client->read > client->whole || strncmp(client->head, "HTTP/1.1 200 ", 13)) failed++;
-    else if ((client->due - begin) / interval >= warm_up) took[answered++] = now() - client->due;
+    bool in_time = (client->due - begin) / interval >= warm_up;
+    if (client->read == client->whole && !strncmp(client->head, "HTTP/1.1 429 ", 13)) refused += in_time;
+    else if (client->read > client->whole || strncmp(client->head, "HTTP/1.1 200 ", 13)) failed++;
+    else if (in_time) took[answered++] = now() - client->due;
     rest(client);
 }
 
@@ -131,14 +137,39 @@ static double at(double share) {
     return answered ? (double)took[(long)(share * (double)(answered - 1))] / 1000 : 0;
 }
 
+static void write_request(const char *path, const char *name, const char *token, const char *end) {
+    if (different == TOKENS) {
+        fprintf(stderr, "more than %d tokens\n", TOKENS);
+        exit(1);
+    }
+    int length = snprintf(requests[different++], HEAD, "GET %s HTTP/1.1\r\nHost: localhost\r\n%s%s%s\r\n", path, name, token, end);
+    if (length >= HEAD) {
+        fprintf(stderr, "a request of %d bytes is too long\n", length);
+        exit(1);
+    }
+}
+
+static void write_requests(const char *path, const char *tokens) {
+    if (!tokens) return write_request(path, "", "", "");
+    FILE *file = fopen(tokens, "r");
+    if (!file) fail(tokens);
+    char token[HEAD];
+    while (fgets(token, sizeof token, file)) {
+        token[strcspn(token, "\n")] = 0;
+        write_request(path, "Authorization: Bearer ", token, "\r\n");
+    }
+    fclose(file);
+    if (!different) fail("no token");
+}
+
 int main(int argc, char **argv) {
-    if (argc != 6) {
-        fprintf(stderr, "Usage: %s PORT PATH RATE SECONDS CONNECTIONS\n", argv[0]);
+    if (argc != 6 && argc != 7) {
+        fprintf(stderr, "Usage: %s PORT PATH RATE SECONDS CONNECTIONS [TOKENS]\n", argv[0]);
         return 2;
     }
     server.sin_port = htons((uint16_t)atoi(argv[1]));
     server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    request_length = (size_t)snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", argv[2]);
+    write_requests(argv[2], argv[6]);
     long rate = atol(argv[3]);
     int connections = atoi(argv[5]);
     interval = SECOND / rate;
@@ -184,7 +215,7 @@ int main(int argc, char **argv) {
     failed += number - sent;
 
     qsort(took, (size_t)answered, sizeof *took, by_size);
-    printf("answered %ld\nfailed %ld\np50 %.1f\np90 %.1f\np99 %.1f\np99.9 %.1f\nmax %.1f\n",
-           answered, failed, at(0.5), at(0.9), at(0.99), at(0.999), at(1));
+    printf("answered %ld\nrefused %ld\nfailed %ld\np50 %.1f\np90 %.1f\np99 %.1f\np99.9 %.1f\nmax %.1f\n",
+           answered, refused, failed, at(0.5), at(0.9), at(0.99), at(0.999), at(1));
     return 0;
 }

@@ -1,10 +1,12 @@
 """The four proxies: how each is configured, started, reloaded."""
 
+import contextlib
 import os
 import re
 import signal
 
 import checks
+import guards
 import processes
 from checks import PATH
 from setting import first_line, free_ports, render, wait_until
@@ -14,13 +16,18 @@ CATCH_ALL = None
 
 
 class Proxy:
-    """One started proxy. `routes` is a list of exact paths, or CATCH_ALL; `workers` are its threads or processes."""
+    """One started proxy. `routes` is a list of exact paths, or CATCH_ALL; `workers` are its threads or processes; `guard` is what
+    every request has to get past.
+    """
 
     name = "?"
     stop_signal = signal.SIGTERM
+    verifies_tokens = True
+    # Keeps a TLS connection on which it has refused a signature.
+    refuses_over_tls = True
 
-    def __init__(self, setting, folder, routes=CATCH_ALL, workers=1):
-        self.setting, self.folder, self.workers = setting, folder, workers
+    def __init__(self, setting, folder, routes=CATCH_ALL, workers=1, guard=None):
+        self.setting, self.folder, self.routes, self.workers, self.guard = setting, folder, routes, workers, guard
         folder.mkdir(parents=True)
         self.http, self.https, self.admin = free_ports(3)
         self.config = self.configure(routes)
@@ -28,8 +35,21 @@ class Proxy:
         self.process = processes.Process(self.name, self.command(), setting.proxy_cores, folder)
 
     def wait_ready(self):
+        # The guard may know nobody without a token, or have had enough already.
+        expected = (200,) if self.guard is None else (200, 401, 429)
         wait_until(self.name, self.process, lambda: all(
-            checks.get(port, PATH, tls)[0] == 200 for port, tls in ((self.http, None), (self.https, self.setting))))
+            checks.get(port, PATH, tls)[0] in expected for port, tls in ((self.http, None), (self.https, self.setting))))
+
+    @contextlib.contextmanager
+    def beside(self, name, **changes):
+        """A second one like it but for these changes, for a while."""
+        same = {"routes": self.routes, "workers": self.workers, "guard": self.guard}
+        fresh = type(self)(self.setting, self.folder / name, **{**same, **changes})
+        try:
+            fresh.wait_ready()
+            yield fresh
+        finally:
+            fresh.stop()
 
     def stop(self):
         self.process.stop(self.stop_signal)
@@ -69,10 +89,13 @@ class Proxy:
 
 class Nginx(Proxy):
     name = "nginx"
+    # auth_jwt is not in the open-source one.
+    verifies_tokens = False
 
     def configure(self, routes):
         # With a socket for each worker a reload may lose connections; with one for all, one worker may get most of them.
-        return self.render("nginx.conf", LISTEN="reuseport" if self.workers > 1 else "")
+        return self.render(
+            "nginx.conf", LISTEN="reuseport" if self.workers > 1 else "", GUARD=guards.nginx(self.guard))
 
     def command(self):
         return [processes.find("nginx"), "-p", self.folder, "-c", self.config]
@@ -96,13 +119,16 @@ class Nginx(Proxy):
 
 class Haproxy(Proxy):
     name = "haproxy"
+    # 2.6.12 leaves the failure in OpenSSL's error queue, where the next read finds it and ends the connection (its issue 2643).
+    refuses_over_tls = False
 
     def configure(self, routes):
         if routes is CATCH_ALL:
             routing = "default_backend origin"
         else:
             routing = f"use_backend %[path,map_str({self.folder}/routes.map,nowhere)]"
-        return self.render("haproxy.cfg", ROUTING=routing)
+        guard, table = guards.haproxy(self.guard, self.setting)
+        return self.render("haproxy.cfg", ROUTING=routing, GUARD=guard, TABLE=table)
 
     def command(self):
         return [processes.find("haproxy"), "-W", "-db", "-f", self.config]
@@ -123,7 +149,7 @@ class Envoy(Proxy):
     name = "envoy"
 
     def configure(self, routes):
-        return self.render("envoy.yaml")
+        return self.render("envoy.yaml", GUARD=guards.envoy(self.guard, self.setting))
 
     def command(self):
         return [self.setting.envoy, "-c", self.config, "--concurrency", str(self.workers), "--disable-hot-restart",
@@ -182,9 +208,10 @@ class Sluice(Proxy):
         named = [("all", "/{rest...}")]
         if routes is not CATCH_ALL:
             named = [(re.sub(r"[^a-z0-9]+", "-", path[1:]), path) for path in routes]
+        guard, each = guards.sluice(self.guard, self.setting)
         lines = "\n".join(
-            f'  - {{name: {name}, match: {{path: "{path}"}}, auth: none, upstream: origin}}' for name, path in named)
-        rendered = self.render("routes.yaml", ROUTES=lines)
+            f'  - {{name: {name}, match: {{path: "{path}"}}, {each}, upstream: origin}}' for name, path in named)
+        rendered = self.render("routes.yaml", GUARD=guard, ROUTES=lines)
         self.replace("routes.yaml", rendered.read_text(encoding="ascii"))
 
     def reload(self, routes):

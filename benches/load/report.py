@@ -71,6 +71,23 @@ def latency(rows):
         ]
 
 
+def fairness(rows):
+    yield ["proxy", "quiet partners lost (each round)", "of", "p50 µs beside the noise", "alone", "ratio (min..max)",
+           "p99 µs beside the noise", "alone", "ratio (min..max)", "noise passed/s", "refused/s", "foreign load (proxy core)",
+           "noisy rounds"]
+    for name, samples in rows.items():
+        yield [
+            name,
+            ", ".join(str(sample["failed"]) for sample in samples),
+            f"{median(sample['answered'] for sample in samples):.0f}",
+            *(cell for point in ("p50", "p99") for cell in (
+                *(f"{median(sample[kind][point] for sample in samples):.0f}" for kind in ("quiet_us", "alone_us")),
+                _spread([sample[f"{point}_ratio"] for sample in samples]))),
+            *(f"{median(sample[key] for sample in samples):.0f}" for key in ("noise_passed", "noise_refused")),
+            *_quiet(samples),
+        ]
+
+
 def idle(rows):
     yield ["proxy", "connections", "plain KiB each", "× nginx", "TLS KiB each", "× nginx",
            "base MiB", "MiB after close (TLS)"]

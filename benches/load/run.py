@@ -82,10 +82,11 @@ def rounds(shared, options):
     start = time.monotonic()
     for work_name in options.work:
         work = works.WORKS[work_name]
-        rows = {name: [] for name in options.proxies}
+        able = [name for name in options.proxies if name in work.proxies]
+        rows = {name: [] for name in able}
         last = min(options.rounds, work.max_rounds)
         for number in range(1, last + 1):
-            for name in options.proxies:
+            for name in able:
                 sample = one(shared, work, name, f"{work_name}-{number}", options, result["wrong"])
                 if sample is not None:
                     rows[name].append({"round": number, **sample})
@@ -97,7 +98,7 @@ def rounds(shared, options):
 
 def one(shared, work, name, folder, options, wrong):
     """Starts the proxy, checks, measures, stops it; None when its answers were wrong."""
-    proxy = proxies.PROXIES[name](shared, shared.folder / folder / name, work.routes)
+    proxy = proxies.PROXIES[name](shared, shared.folder / folder / name, work.routes, guard=work.guard)
     try:
         proxy.wait_ready()
         work.check(proxy, options)
@@ -116,12 +117,14 @@ def progress(work, number, rounds, name, sample):
     shown = {
         "cpu_us": "{:.2f} µs/request", "requests_per_second": "{:.0f}/s", "proxy_core": "core {:.0%}",
         "ratio": "ratio {:.3f}", "failed": "{} lost", "dropped": "{} dropped", "reloads_live": "{} reloads",
-        "p99_ratio": "p99 × {:.2f}",
+        "p50_ratio": "p50 × {:.2f}", "p99_ratio": "p99 × {:.2f}", "noise_passed": "{:.0f}/s of the noise passed",
     }
     words = [form.format(sample[key]) for key, form in shown.items() if key in sample]
     words += [f"{kind} {sample[kind]['kib_per_connection']:.2f} KiB" for kind in ("plain", "tls") if kind in sample]
     if "added_us" in sample:
         words.append("added " + ", ".join(f"{point} {sample['added_us'][point]:.0f} µs" for point in ("p50", "p99")))
+    if "quiet_us" in sample:
+        words.append("quiet " + ", ".join(f"{point} {sample['quiet_us'][point]:.0f} µs" for point in ("p50", "p99")))
     if "foreign" in sample:
         words.append(f"foreign {' + '.join(f'{share:.2f}' for share in sample['foreign'])} cores")
     if report.noisy(sample):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import checks
 import processes
+import tokens
 from checks import PATH
 
 HERE = Path(__file__).resolve().parent
@@ -32,6 +33,7 @@ class Setting:
         self.upstream_port, self.status_port = free_ports(2)
         self._make_certificate()
         self.upstream = None
+        self._issuers = {}
 
     def _make_certificate(self):
         subprocess.run(
@@ -44,6 +46,13 @@ class Setting:
         self.client_tls.write_text(
             "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = all\n[all]\n"
             "MinProtocol = TLSv1.3\nCiphersuites = TLS_AES_256_GCM_SHA384\nGroups = X25519\n", encoding="ascii")
+
+    def issuer(self, algorithm, which="issuer"):
+        """One for the run, made when it is first asked for; another `which` has another key."""
+        name = f"{which}-{algorithm}"
+        if name not in self._issuers:
+            self._issuers[name] = tokens.Issuer(self.folder / name, algorithm)
+        return self._issuers[name]
 
     def start_upstream(self):
         folder = self.folder / "upstream"

@@ -25,13 +25,11 @@ def traffic(generator, whole_run=False, mib=None):
         count = checks.UpstreamCount(setting.status_port)
         pids = proxy.process.tree()
         first = before = count.read()
-        load = processes.Process(
-            generator.command, [processes.find(generator.command), *generator.argv(proxy, seconds)],
-            setting.load_cores, proxy.folder, {"OPENSSL_CONF": str(setting.client_tls)})
+        load = _start(generator, proxy, seconds)
         if not whole_run:
             time.sleep(WARM_UP)
             before = count.read()
-        window = meter.Window(pids, [*setting.upstream.tree(), load.pid, os.getpid()], setting)
+        window = _window(pids, load, setting)
         if whole_run:
             load.wait_end(seconds + 30)
         else:
@@ -57,13 +55,63 @@ def traffic(generator, whole_run=False, mib=None):
             complaints.append(f"{completed} answers to the client, {all_requests} from the upstream")
         if mib:
             sample["cpu_s_per_gib"] = sample["proxy_cpu_ns"] / 1e9 / (requests * mib / 1024)
-        return sample | {
-            "requests": requests,
-            "cpu_us": sample["proxy_cpu_ns"] / 1000 / requests,
-            "requests_per_second": requests / sample["seconds"],
-            "failed": failed,
-            "upstream_connections": upstream_connections,
-            "complaints": complaints,
-        }
+        return _sample(sample, requests, failed, complaints) | {"upstream_connections": upstream_connections}
 
     return measure
+
+
+def refusals(generator, status, passed=0):
+    """CPU for each request that the proxy refuses itself, with that status.
+
+    The generator counts the answers as they come. No more than `passed` requests may reach the upstream.
+    """
+    def measure(proxy, options):
+        setting = proxy.setting
+        seconds = options.seconds + 1
+        count = checks.UpstreamCount(setting.status_port)
+        forwarded = count.read()[1]
+        pids = proxy.process.tree()
+        load = _start(generator, proxy, seconds)
+        time.sleep(WARM_UP)
+        before = generator.statuses(proxy)[status]
+        window = _window(pids, load, setting)
+        time.sleep(seconds - WARM_UP - TAIL)
+        sample = window.close()
+        requests = generator.statuses(proxy)[status] - before
+        load.wait_end(seconds + 30)
+        text = load.output_text()
+        forwarded = count.read()[1] - forwarded
+        count.close()
+        if requests <= 0:
+            raise checks.WrongAnswer(f"{proxy.name}: no answer of status {status} under load:\n{text}")
+        answers = generator.statuses(proxy)
+        others = {each: number for each, number in enumerate(answers) if number and each != status}
+        failed = generator.failed(text) + sum(others.values()) - min(passed, others.get(200, 0))
+        complaints = []
+        if failed:
+            complaints.append(f"{failed} requests without status {status}; others: {others}")
+        if forwarded > passed:
+            complaints.append(f"{forwarded} requests reached the upstream")
+        return _sample(sample, requests, failed, complaints)
+
+    return measure
+
+
+def _start(generator, proxy, seconds):
+    return processes.Process(
+        generator.command, [processes.find(generator.command), *generator.argv(proxy, seconds)],
+        proxy.setting.load_cores, proxy.folder, {"OPENSSL_CONF": str(proxy.setting.client_tls)})
+
+
+def _window(pids, load, setting):
+    return meter.Window(pids, [*setting.upstream.tree(), load.pid, os.getpid()], setting)
+
+
+def _sample(sample, requests, failed, complaints):
+    return sample | {
+        "requests": requests,
+        "cpu_us": sample["proxy_cpu_ns"] / 1000 / requests,
+        "requests_per_second": requests / sample["seconds"],
+        "failed": failed,
+        "complaints": complaints,
+    }

@@ -18,13 +18,9 @@ def variants(measure, check, *settings, spread=False):
         samples = ([], [])
         with proxy.setting.spread() if spread else contextlib.nullcontext():
             for place, which in enumerate(ORDER):
-                fresh = type(proxy)(proxy.setting, proxy.folder / f"variant-{place}", **settings[which])
-                try:
-                    fresh.wait_ready()
+                with proxy.beside(f"variant-{place}", **settings[which]) as fresh:
                     check(fresh, options)
                     samples[which].append(measure(fresh, options))
-                finally:
-                    fresh.stop()
         cpu_us = [sum(sample["cpu_us"] for sample in side) / len(side) for side in samples]
         everything = samples[0] + samples[1]
         return {

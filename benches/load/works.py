@@ -1,17 +1,20 @@
 """The kinds of work. A new kind is one entry of `WORKS`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 import checks
+import fairness
 import idle
 import latency
 import reloads
 import report
 from checks import PATH
-from generators import connections, h2load, wrk
-from proxies import CATCH_ALL
-from traffic import traffic
+from generators import bearers, connections, h2load, wrk
+from guards import Guard
+from proxies import CATCH_ALL, PROXIES
+from tokens import PARTNERS
+from traffic import refusals, traffic
 from variants import table, variants
 
 
@@ -28,6 +31,10 @@ class Work:
     routes: object = CATCH_ALL
     # More rounds than this say nothing new.
     max_rounds: int = 1000
+    # What stands before the routes.
+    guard: Guard = None
+    # Who can do it.
+    proxies: tuple = tuple(PROXIES)
 
 
 def answers(path=PATH, tls=False):
@@ -51,12 +58,38 @@ def resumes(proxy, options):
     """With one worker, and from any to any of two."""
     answers(tls=True)(proxy, options)
     checks.resumption(proxy)
-    two = type(proxy)(proxy.setting, proxy.folder / "two-workers", workers=2)
-    try:
-        two.wait_ready()
+    with proxy.beside("two-workers", workers=2) as two:
         checks.resumption(two)
-    finally:
-        two.stop()
+
+
+def guarded(proxy, options):
+    """Tokens, scope and limit; with a limit that is never reached and with one that is at once."""
+    if proxy.verifies_tokens:
+        with proxy.beside("never-over", guard=Guard(proxy.guard.algorithm)) as ample:
+            checks.identity(ample)
+    with proxy.beside("soon-over", guard=replace(proxy.guard, permits=1, seconds=3600)) as strict:
+        checks.limit(strict)
+
+
+def limited(proxy, options):
+    """By address, so that one request is all there is."""
+    with proxy.beside("another") as fresh:
+        checks.statuses(fresh, None, (429,) * 3)
+
+
+def chain(algorithm):
+    return Work(
+        f"TLS 1.3, JWT {algorithm} of {len(PARTNERS)} partners in turn, scope, limit for each partner, 100 routes; "
+        "64 connections, 1 KiB JSON",
+        guarded, traffic(bearers(PATH, "good")), report.traffic, routes=GUARDED, max_rounds=3,
+        guard=Guard(algorithm), proxies=VERIFYING)
+
+
+def forged(title, fresh):
+    return Work(
+        f"401: TLS 1.3, 64 connections, RS256 tokens with a forged signature, {title}; HAProxy: plain TCP",
+        guarded, refusals(bearers(PATH, "forged", 401, fresh), 401), report.traffic, routes=GUARDED, max_rounds=3,
+        guard=Guard("RS256"), proxies=VERIFYING)
 
 
 def large(path, tls, check, upload=False):
@@ -67,6 +100,10 @@ def large(path, tls, check, upload=False):
         "max_rounds": 3,
     }
 
+
+# 100 routes; what the other one answers is what the upstream saw of the credential.
+GUARDED = [*table(99), "/credential"]
+VERIFYING = tuple(name for name, proxy in PROXIES.items() if proxy.verifies_tokens)
 
 WORKS = {
     "h1": Work(
@@ -116,4 +153,21 @@ WORKS = {
         answers(),
         variants(traffic(wrk(PATH, tls=False)), answers(), {"workers": 1}, {"workers": 2}, spread=True),
         report.cores, max_rounds=3),
+    "jwt-rs256": chain("RS256"),
+    "jwt-es256": chain("ES256"),
+    "jwt-hs256": chain("HS256"),
+    "refuse-401": forged(f"{len(PARTNERS)} of them in turn", fresh=False),
+    "refuse-401-fresh": forged("none sent twice", fresh=True),
+    "refuse-429": Work(
+        f"429: TLS 1.3, 64 connections, {len(PARTNERS)} partners by JWT RS256, each over its limit; "
+        "nginx: by the field, unverified",
+        guarded, refusals(bearers(PATH, "good", 429), 429, passed=len(PARTNERS)), report.traffic, routes=GUARDED,
+        max_rounds=3, guard=Guard("RS256", 1, 3600)),
+    "refuse-429-address": Work(
+        "429: TLS 1.3, 64 connections, limit by client address, nobody asked who they are",
+        limited, refusals(bearers(PATH, "good", 429), 429, passed=1), report.traffic, routes=GUARDED, max_rounds=3,
+        guard=Guard("", 1, 3600)),
+    "fairness": Work(
+        fairness.TITLE, guarded, fairness.measure, report.fairness, routes=GUARDED, max_rounds=3,
+        guard=fairness.GUARD, proxies=VERIFYING),
 }

@@ -1,5 +1,6 @@
 """Clients that send one request after the other on one connection and check every answer."""
 
+import itertools
 import re
 import socket
 import ssl
@@ -22,22 +23,26 @@ def connect(port, tls=None):
 
 
 class Http1:
-    def __init__(self, port, method, path, body=b"", tls=False):
+    """`tokens` are sent in turn, one with each request; another `status` than 200 is what is wanted then."""
+
+    def __init__(self, port, method, path, body=b"", tls=False, tokens=("",), status=200):
         self.socket = connect(port, "http/1.1" if tls else None)
+        self.status = status
         fields = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
-        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: counting\r\nAccept: */*\r\n{fields}\r\n"
-        self.request = head.encode() + body
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: counting\r\nAccept: */*\r\n{fields}"
+        credentials = (f"Authorization: Bearer {token}\r\n" if token else "" for token in tokens)
+        self.requests = itertools.cycle([f"{head}{credential}\r\n".encode() + body for credential in credentials])
 
     def send(self, number):
         for _ in range(number):
-            self.socket.sendall(self.request)
+            self.socket.sendall(next(self.requests))
             buffer = b""
             while (end := buffer.find(b"\r\n\r\n")) < 0:
                 buffer += self._read()
             length = int(re.search(rb"(?i)\r\ncontent-length: (\d+)", buffer[:end + 2])[1])
             while len(buffer) < end + 4 + length:
                 buffer += self._read()
-            if not buffer.startswith(b"HTTP/1.1 200 ") or len(buffer) != end + 4 + length:
+            if not buffer.startswith(f"HTTP/1.1 {self.status} ".encode()) or len(buffer) != end + 4 + length:
                 raise SystemExit(f"a wrong answer: {buffer[:200]!r}")
 
     def _read(self):

@@ -18,10 +18,13 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "benches/load"))
+
 import clients  # noqa: E402
+import tokens  # noqa: E402
 import upstream  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
 BASELINE = Path(__file__).with_name("baseline.json")
 
 WARM_UP, COUNTED = 300, 1000
@@ -46,18 +49,55 @@ access_log: {{ target: {folder}/logs/access.log }}
 ROUTES = """
 version: 1
 upstreams: {{ origin: {{ endpoints: ["127.0.0.1:{upstream}"] }} }}
+issuers:
+  bench: {{ issuer: "{issuer}", audiences: [{audience}], jwks: {{ file: {jwks} }}, algorithms: [RS256] }}
+plans:
+  large: {{ rate_limit: 1000000/s, concurrency: 1000 }}
+  small: {{ rate_limit: 1/h }}
+partners:
+  quiet: {{ plan: large }}
+  noisy: {{ plan: small }}
 routes:
+  - name: guarded
+    match: {{ path: "/guarded/{{rest...}}" }}
+    auth: {{ issuer: bench, scopes: {{ all_of: ["{scope}"] }} }}
+    upstream: origin
   - {{ name: pingora, match: {{ path: "/pingora/{{rest...}}" }}, auth: none, upstream: origin, engine: pingora }}
   - {{ name: rest, match: {{ path: "/{{rest...}}" }}, auth: none, upstream: origin }}
 """
 
+# (ports, issuer) → a client.
 WORKS = {
-    "GET over HTTP/1.1": lambda ports: clients.Http1(ports["http"], "GET", "/orders/42"),
-    "POST of 200 bytes over HTTP/1.1": lambda ports: clients.Http1(ports["http"], "POST", "/orders", b"x" * 200),
-    "GET over HTTP/1.1 and TLS": lambda ports: clients.Http1(ports["https"], "GET", "/orders/42", tls=True),
-    "GET over HTTP/2 and TLS": lambda ports: clients.Http2(ports["https"], "/orders/42"),
-    "GET over HTTP/1.1, engine: pingora": lambda ports: clients.Http1(ports["http"], "GET", "/pingora/orders/42"),
+    "GET over HTTP/1.1": lambda ports, _: clients.Http1(ports["http"], "GET", "/orders/42"),
+    "POST of 200 bytes over HTTP/1.1": lambda ports, _: clients.Http1(ports["http"], "POST", "/orders", b"x" * 200),
+    "GET over HTTP/1.1 and TLS": lambda ports, _: clients.Http1(ports["https"], "GET", "/orders/42", tls=True),
+    "GET over HTTP/2 and TLS": lambda ports, _: clients.Http2(ports["https"], "/orders/42"),
+    "GET over HTTP/1.1, engine: pingora": lambda ports, _: clients.Http1(ports["http"], "GET", "/pingora/orders/42"),
+    "GET, known RS256 token, scope, plan": lambda ports, issuer: known(ports["http"], issuer),
+    "GET over TLS, token, scope, plan": lambda ports, issuer: known(ports["https"], issuer, tls=True),
+    "401, forged RS256 signature": lambda ports, issuer: forged(ports["http"], issuer),
+    "429, RS256 token, over its plan": lambda ports, issuer: over(ports["http"], issuer),
 }
+
+
+def known(port, issuer, tls=False):
+    """A token that has been verified before."""
+    return clients.Http1(port, "GET", "/guarded/orders/42", tls=tls, tokens=[issuer.token("quiet")])
+
+
+def forged(port, issuer):
+    """None sent twice."""
+    good = issuer.token("quiet")
+    every = [tokens.forge(good) for _ in range(WARM_UP + COUNTED)]
+    return clients.Http1(port, "GET", "/guarded/orders/42", tokens=every, status=401)
+
+
+def over(port, issuer):
+    """The one request that the plan allows has been made."""
+    client = clients.Http1(port, "GET", "/guarded/orders/42", tokens=[issuer.token("noisy")])
+    client.send(1)
+    client.status = 429
+    return client
 
 
 def main():
@@ -68,15 +108,18 @@ def main():
         # Whoever watches the routes would be woken by every line written beside them.
         (folder / "logs").mkdir()
         (folder / "gateway.yaml").write_text(GATEWAY.format(folder=folder, **ports), encoding="utf-8")
-        (folder / "routes.yaml").write_text(ROUTES.format(upstream=origin.port), encoding="utf-8")
+        issuer = tokens.Issuer(folder / "issuer", "RS256")
+        (folder / "routes.yaml").write_text(ROUTES.format(
+            upstream=origin.port, issuer=tokens.ISSUER, audience=tokens.AUDIENCE, scope=tokens.SCOPE, jwks=issuer.jwks),
+            encoding="utf-8")
         make_certificate(folder)
-        counts = count(options.sluice, folder, ports)
+        counts = count(options.sluice, folder, ports, issuer)
     if options.record:
         BASELINE.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
     return compare(counts, json.loads(BASELINE.read_text(encoding="utf-8")))
 
 
-def count(binary, folder, ports):
+def count(binary, folder, ports, issuer):
     """One gateway under callgrind serves all works; its counters are dumped before and after each."""
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/counts", str(binary), "run",
                "--config", f"{folder}/gateway.yaml"]
@@ -87,7 +130,7 @@ def count(binary, folder, ports):
             wait_for(port, gateway, folder)
         counts, dumps = {}, 0
         for name, connect in WORKS.items():
-            client = connect(ports)
+            client = connect(ports, issuer)
             client.send(WARM_UP)
             dump(gateway)
             client.send(COUNTED)

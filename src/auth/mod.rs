@@ -3,7 +3,9 @@
 pub mod access;
 pub mod addresses;
 pub mod api_key;
+pub mod challenge;
 pub mod issuer;
 pub mod jwt;
 pub mod revocation;
+pub mod sign;
 pub mod tokens;

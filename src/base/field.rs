@@ -66,6 +66,7 @@ known! {
     Upgrade = "upgrade",
     UserAgent = "user-agent",
     Via = "via",
+    WebSocketProtocol = "sec-websocket-protocol",
 }
 
 impl Known {
@@ -97,6 +98,7 @@ impl Known {
             17 if is(name, b"x-forwarded-proto") => Self::ForwardedProto,
             17 if is(name, b"transfer-encoding") => Self::TransferEncoding,
             18 if is(name, b"proxy-authenticate") => Self::ProxyAuthenticate,
+            22 if is(name, b"sec-websocket-protocol") => Self::WebSocketProtocol,
             19 if is(name, b"proxy-authorization") => Self::ProxyAuthorization,
             12.. if is(name, b"x-forwarded-") => Self::Claim,
             _ => Self::Other,

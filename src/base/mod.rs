@@ -12,3 +12,5 @@ pub mod reason;
 pub mod rejection;
 pub mod secret;
 pub mod tasks;
+pub mod timestamp;
+pub mod trust;

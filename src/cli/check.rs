@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::explain::offline;
+use super::offline::Offline;
 use super::run::is_to_be_made;
 use super::{Common, FOUND_ERRORS, Failure, Format, colours, print, print_json, read_routes, tell};
-use crate::config::checked::Bootstrap;
+use crate::auth::sign::IdentitySigner;
+use crate::config::checked::{Bootstrap, Routes};
 use crate::config::report::{Report, Source};
 use crate::listener::tls::TlsStore;
 use crate::sandbox::Document;
@@ -26,8 +27,9 @@ pub(super) fn carry_out(common: &Common) -> Result<(), Failure> {
     let report = reading.report.clone();
     // Whatever else is wrong with a route follows from what the report says.
     if report.is_ok() {
-        let snapshot = offline(reading)?;
-        problems.extend(closed(&snapshot));
+        let offline = Offline::new(reading)?;
+        problems.extend(closed(&offline.snapshot(None)));
+        problems.extend(identity_problem(offline.routes()));
     }
     let first = Report::new(Source::new(Arc::clone(&bootstrap.file), ""));
     tell_all(common, &Found { reports: vec![first, report], problems, routes })
@@ -65,6 +67,12 @@ fn closed(snapshot: &Snapshot) -> Vec<String> {
         format!("{at}{fault}; it closes the route{s} {}", names.join(", "))
     };
     by_fault.into_iter().map(problem).collect()
+}
+
+/// The key that callers are told with.
+fn identity_problem(routes: &Routes) -> Option<String> {
+    let token = routes.identity.token.as_ref()?;
+    IdentitySigner::open(token).err().map(|error| format!("{}: identity.token: {error}", routes.file))
 }
 
 /// Files that the bootstrap names and that only `run` reads otherwise.

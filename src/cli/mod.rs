@@ -1,11 +1,16 @@
 //! The command line: one file a command.
 
 mod check;
+mod claims;
 mod explain;
+mod key;
+mod offline;
 mod routes;
 mod run;
 mod sandbox;
 mod schema;
+mod test;
+mod token;
 
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -69,8 +74,14 @@ enum Command {
     Check,
     /// Show what the gateway would do with a request, and why
     Explain(explain::Explain),
+    /// Run the tests that stand beside the routes
+    Test(test::Test),
     /// List the routes
     Routes,
+    /// Print a token to try the gateway with
+    Token(Box<token::Token>),
+    /// Make API keys
+    Key(key::Key),
     /// Print the JSON Schema of a configuration file
     Schema(schema::Schema),
     /// Run the sandbox upstream alone
@@ -88,7 +99,10 @@ pub fn main() -> ExitCode {
         Some(Command::Run(run)) => run.carry_out(&common),
         Some(Command::Check) => check::carry_out(&common),
         Some(Command::Explain(explain)) => explain.carry_out(&common),
+        Some(Command::Test(test)) => test.carry_out(&common),
         Some(Command::Routes) => routes::carry_out(&common),
+        Some(Command::Token(token)) => token.carry_out(&common),
+        Some(Command::Key(key)) => key.carry_out(&common),
         Some(Command::Schema(schema)) => schema.carry_out(),
         Some(Command::Sandbox(sandbox)) => sandbox.carry_out(&common),
     };
@@ -209,4 +223,10 @@ fn named_address(text: &str) -> Result<(String, SocketAddr), String> {
     let (name, address) = text.split_once('=').ok_or("write NAME=ADDRESS, such as https=127.0.0.1:9443")?;
     let address = address.parse().map_err(|_| format!("`{address}` is not an address such as 127.0.0.1:9443"))?;
     Ok((name.to_owned(), address))
+}
+
+/// For a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:=@%".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

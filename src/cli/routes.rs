@@ -1,5 +1,6 @@
 //! `sluice routes`: the routes as they were understood.
 
+use super::offline::Offline;
 use super::{Common, FOUND_ERRORS, Failure, Format, colours, print, print_json, read_routes, tell};
 use crate::admin::status;
 use crate::config::checked::RouteTarget;
@@ -8,7 +9,7 @@ use crate::snapshot::{CompiledRoute, Snapshot};
 
 pub(super) fn carry_out(common: &Common) -> Result<(), Failure> {
     let bootstrap = common.bootstrap(FOUND_ERRORS)?;
-    let snapshot = super::explain::offline(read_routes(&bootstrap)?)?;
+    let snapshot = Offline::new(read_routes(&bootstrap)?)?.snapshot(None);
     match common.format {
         Format::Json => print_json(&status::routes(&snapshot))?,
         Format::Human => {

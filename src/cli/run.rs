@@ -1,5 +1,7 @@
 //! `sluice run`: the gateway, from its first socket to its last log line.
 
+mod tries;
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -7,14 +9,13 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{CANNOT_START, Common, FAILED, Failure, Format, named_address, print, tell};
+use super::token::development_set;
+use super::{CANNOT_START, Common, FAILED, Failure, Format, named_address, print, quoted, read_routes, tell};
 use crate::app::{self, Running, StartError};
-use crate::base::host_pattern::HostPattern;
 use crate::config::checked::{Bootstrap, CertificateFiles, Listener, Sandbox};
 use crate::config::{DEFAULT_ROUTES_FILE, checked};
 use crate::listener::development;
-use crate::route::Segment;
-use crate::snapshot::{CompiledRoute, FirstError, Snapshot};
+use crate::snapshot::{FirstError, Snapshot};
 use crate::telemetry::log;
 
 /// The file name that marks the certificate which the gateway makes itself.
@@ -45,14 +46,14 @@ impl Run {
         self.apply(&mut bootstrap)?;
         log::init(&bootstrap.log).map_err(Failure::start)?;
         make_development_certificates(&bootstrap)?;
+        make_development_keys(&bootstrap)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("control")
             .enable_all()
             .build()
             .map_err(Failure::start)?;
-        let built_in = common.bootstrap_file().is_none();
-        let served = runtime.block_on(serve(bootstrap, built_in, common.format));
+        let served = runtime.block_on(serve(bootstrap, common));
         // A file or a resolver that hangs must not hold up the end.
         runtime.shutdown_timeout(LAST_WORK);
         served
@@ -95,6 +96,20 @@ fn make_development_certificates(bootstrap: &Bootstrap) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Makes the keys of issuers that name the development key set, where they are not there.
+fn make_development_keys(bootstrap: &Bootstrap) -> Result<(), Failure> {
+    // What is wrong with the routes is said when they are read to be served.
+    let Ok(reading) = read_routes(bootstrap) else { return Ok(()) };
+    let issuers = reading.routes.iter().flat_map(|routes| routes.issuers.values());
+    for set in issuers.filter_map(|issuer| development_set(issuer)) {
+        let (_, outcome) = development::ensure_token_key(set).map_err(Failure::start)?;
+        if outcome != development::Outcome::Found {
+            tracing::info!(keys = %set.display(), "development key made, for `sluice token`");
+        }
+    }
+    Ok(())
+}
+
 fn certificates(listeners: &[Listener]) -> impl Iterator<Item = &CertificateFiles> {
     listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificates)
 }
@@ -108,7 +123,7 @@ pub(super) fn is_to_be_made(files: &CertificateFiles) -> bool {
     is_development(files) && !files.certificate.exists() && !files.key.exists()
 }
 
-async fn serve(bootstrap: Bootstrap, built_in: bool, format: Format) -> Result<(), Failure> {
+async fn serve(bootstrap: Bootstrap, common: &Common) -> Result<(), Failure> {
     // Before anything is served, so that no signal is missed.
     let mut signals = Signals::new().map_err(Failure::start)?;
     let (file, listeners) = (bootstrap.file.to_string(), bootstrap.listeners.clone());
@@ -118,8 +133,15 @@ async fn serve(bootstrap: Bootstrap, built_in: bool, format: Format) -> Result<(
         }
         error => Failure::start(error),
     })?;
-    let announced = Announced { running: &running, snapshot: &running.snapshot(), file, built_in, listeners };
-    match format {
+    let announced = Announced {
+        running: &running,
+        snapshot: &running.snapshot(),
+        file,
+        built_in: common.bootstrap_file().is_none(),
+        called: called(common),
+        listeners,
+    };
+    match common.format {
         Format::Human => tell(&announced.to_text()),
         Format::Json => print(&format!("{}\n", announced.to_json()))?,
     }
@@ -177,6 +199,8 @@ struct Announced<'a> {
     file: String,
     /// It is not there, and the one that this program carries holds.
     built_in: bool,
+    /// How this program was called, for a shell.
+    called: String,
     listeners: Vec<checked::Listener>,
 }
 
@@ -215,8 +239,9 @@ impl Announced<'_> {
         line("config", &format!("{}{}", self.file, built_in(self.built_in)));
         let count = self.snapshot.routes.len();
         line("routes", &format!("{routes}, {count} routes{}", built_in(self.has_built_in_routes())));
-        let path = path_to_try(self.snapshot);
+        let path = tries::public(self.snapshot);
         let mut tries = Vec::new();
+        let mut opened = None;
         for ((name, address), listener) in self.running.listeners().iter().zip(&self.listeners) {
             let scheme = if listener.tls.is_some() { "https" } else { "http" };
             line(name, &format!("{scheme}://{address}"));
@@ -224,9 +249,12 @@ impl Announced<'_> {
             let trust = trust.map(|ca| format!("--cacert {} ", quoted(&ca))).unwrap_or_default();
             // Only a load balancer gets past the PROXY protocol.
             if listener.proxy_protocol.is_none() {
-                tries.push(format!("curl -i {trust}{scheme}://{}{path}", reachable(*address)));
+                let curl = format!("curl -i {trust}{scheme}://{}", reachable(*address));
+                tries.push(format!("{curl}{path}"));
+                opened = Some(curl);
             }
         }
+        tries.extend(opened.zip(tries::with_token(self.snapshot, &self.called)).map(|(curl, rest)| curl + &rest));
         if let Some(address) = self.running.admin() {
             line("admin", &format!("http://{address}"));
             tries.push(format!("curl -s http://{}/status", reachable(address)));
@@ -255,24 +283,15 @@ fn serves_development(tls: &checked::ListenerTls) -> bool {
     tls.certificates.first().is_some_and(is_development)
 }
 
-/// A path that a GET of any host can ask for: of a route that forwards, if there is one.
-fn path_to_try(snapshot: &Snapshot) -> String {
-    let simple = |route: &&CompiledRoute| {
-        let matches = &route.matches;
-        matches.hosts.contains(&HostPattern::Any)
-            && (matches.methods.is_empty() || matches.methods.contains(&http::Method::GET))
-            && matches.headers.is_empty()
-            && matches.query.is_empty()
-            && matches.path.segments.iter().all(|segment| matches!(segment, Segment::Literal(_)))
+/// This program with the files that it was given.
+fn called(common: &Common) -> String {
+    let program =
+        std::env::args_os().next().map_or_else(|| "sluice".into(), |name| name.to_string_lossy().into_owned());
+    let file = |option: &str, file: &Option<std::path::PathBuf>| {
+        file.as_ref().map(|file| format!(" --{option} {}", quoted(&file.display().to_string())))
     };
-    let mut simple = snapshot.routes.iter().filter(simple);
-    let first = simple.next();
-    let forwards = |route: &&CompiledRoute| {
-        let target = route.action.as_ref().map(|action| &action.written.target);
-        matches!(target, Ok(checked::RouteTarget::Forward { .. }))
-    };
-    let chosen = first.filter(forwards).or_else(|| simple.find(forwards)).or(first);
-    chosen.map_or_else(|| "/".to_owned(), |route| route.matches.path.to_string())
+    let files = [file("config", &common.config), file("routes", &common.routes)];
+    quoted(&program) + &files.into_iter().flatten().collect::<String>()
 }
 
 /// The address for a client on this machine.
@@ -283,10 +302,4 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
         _ => {}
     }
     address
-}
-
-/// For a shell.
-fn quoted(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,:=@%".contains(c);
-    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

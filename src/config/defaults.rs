@@ -65,6 +65,33 @@ pub const MAX_BODY: u64 = 10 << 20;
 /// The time to live that service discovery commonly sets.
 pub const DNS_REFRESH: Duration = Duration::from_secs(30);
 
+/// Ten times what network time leaves between clocks, and short beside the life of a token.
+pub const LEEWAY: Duration = Duration::from_secs(30);
+/// New keys are usually published hours before they sign; an unknown key is fetched at once all the same.
+pub const JWKS_REFRESH: Duration = Duration::from_secs(300);
+/// As long as tokens that were signed with the old key commonly live on.
+pub const JWKS_OVERLAP: Duration = Duration::from_secs(300);
+/// A request waits for it, once.
+pub const JWKS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Whoever sends tokens with made-up keys must not make us flood the issuer.
+pub const JWKS_COOL_DOWN: Duration = Duration::from_secs(10);
+/// The client that a token was issued to, in OpenID Connect.
+pub const PARTNER_CLAIM: &str = "azp";
+pub const SUBJECT_CLAIM: &str = "sub";
+pub const SCOPES_CLAIM: &str = "scope";
+pub const TOKEN_ID_CLAIM: &str = "jti";
+pub const API_KEY_HEADER: &str = "X-API-Key";
+
+pub const PARTNER_HEADER: &str = "X-Sluice-Partner";
+pub const SUBJECT_HEADER: &str = "X-Sluice-Subject";
+pub const SCOPES_HEADER: &str = "X-Sluice-Scopes";
+pub const TOKEN_HEADER: &str = "X-Sluice-Identity";
+pub const TOKEN_ISSUER: &str = "sluice";
+/// Longer than any request waits before it is forwarded, too short to be of use to whoever finds it in a log.
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(60);
+/// About thirty thousand verified tokens.
+pub const TOKEN_CACHE: u64 = 32 << 20;
+
 /// Temporary and with the method kept: browsers never forget a permanent one.
 pub const REDIRECT_STATUS: u64 = 307;
 pub const RESPOND_STATUS: u64 = 200;

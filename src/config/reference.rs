@@ -68,13 +68,21 @@ fn kind(schema: &Value) -> String {
         Some("string") => match schema["pattern"].as_str() {
             Some(pattern) if pattern.contains("us|ms") => "duration".into(),
             Some(pattern) if pattern.contains("KiB") => "size".into(),
+            Some(pattern) if pattern.contains("month") => "quota".into(),
+            Some(pattern) if pattern.contains("min") => "rate".into(),
+            Some(pattern) if pattern.contains("env:") => "`${env:NAME}` or `file:path`".into(),
+            Some(pattern) if pattern.contains("A-Fa-f") => "64 hexadecimal digits".into(),
             Some(_) => "name".into(),
             None => "text".into(),
         },
         Some("integer") => "number".into(),
         Some("boolean") => "`true`, `false`".into(),
         Some("array") => format!("list of {}", kind(&schema["items"])),
-        Some("object") => format!("names with {}", kind(&schema["additionalProperties"])),
+        Some("object") if schema.get("additionalProperties").is_some() => {
+            format!("names with {}", kind(&schema["additionalProperties"]))
+        }
+        Some("object") => "a mapping".into(),
+        _ if schema["type"].is_array() => "any value".into(),
         _ => String::new(),
     }
 }

@@ -18,6 +18,12 @@ pub fn routes() -> Value {
     let mut schema = schema::<model::routes::RoutesFile>("Sluice routes.yaml");
     one_of(&mut schema, "Route", &["upstream", "redirect", "respond"]);
     one_of(&mut schema, "Rewrite", &["strip_prefix", "path"]);
+    one_of(&mut schema, "Issuer", &["jwks", "public_keys", "secret"]);
+    one_of(&mut schema, "Jwks", &["url", "file"]);
+    one_of(&mut schema, "CertificateName", &["dns", "uri", "email", "fingerprint"]);
+    one_of(&mut schema, "Access", &["issuer", "api_key", "certificate", "any_of"]);
+    one_of(&mut schema, "Method", &["issuer", "api_key", "certificate"]);
+    one_of(&mut schema, "ClaimCondition", &["equals", "in", "matches"]);
     schema
 }
 

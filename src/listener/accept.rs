@@ -1,10 +1,11 @@
 //! Taking connections from one socket: limits, PROXY header, TLS, then the protocol that was agreed on.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,7 +16,7 @@ use super::client_io::{ClientIo, ConnectionFacts, TlsFacts};
 use super::http1;
 use super::http2;
 use super::proxy_protocol::{self, LONGEST, Parsed};
-use super::tls::{TlsStore, TlsStream};
+use super::tls::{ClientCertificate, NotAccepted, TlsStore, TlsStream};
 use super::worker::{AcceptGuard, ConnectionGuard, Worker};
 use crate::base::reason::Reason;
 use crate::base::{clock, tasks};
@@ -134,49 +135,107 @@ async fn open_connection(
 ) -> Option<(ClientIo, Arc<ConnectionFacts>, bool)> {
     let deadline = worker.deadlines.register();
     deadline.set(worker.settings.deadlines.handshake);
+    let mut client = peer;
     let opening = async {
-        let client = match &listener.proxy_protocol {
-            Some(trusted) => proxied_client(&mut stream, peer, trusted).await?,
-            None => peer,
-        };
+        if let Some(trusted) = &listener.proxy_protocol {
+            client = proxied_client(&mut stream, peer, trusted).await?;
+        }
         let Some(tls) = &listener.tls else {
-            return Ok((ClientIo::Plain(stream), client, None));
+            return Ok((ClientIo::Plain(stream), None));
         };
         let stream = TlsStream::accept(tls.current(), stream).await?;
-        let facts = tls_facts(stream.session());
-        Ok((ClientIo::Tls(Box::new(stream)), client, Some(facts)))
+        let facts = tls_facts(stream.session())?;
+        Ok((ClientIo::Tls(Box::new(stream)), Some(facts)))
     };
-    let opened: io::Result<_> = tokio::select! {
+    let opened: Result<_, Unopened> = tokio::select! {
         biased;
         opened = opening => opened,
-        () = deadline.expired() => Err(io::ErrorKind::TimedOut.into()),
+        () = deadline.expired() => Err(Unopened::Failed(io::ErrorKind::TimedOut.into())),
     };
     match opened {
-        Ok((io, client, tls)) => {
+        Ok((io, tls)) => {
             if let Some(tls) = &tls {
                 listener.metrics.handshake(if tls.version == "TLSv1.2" { Handshake::Tls12 } else { Handshake::Tls13 });
             }
             let http2 = tls.as_ref().is_some_and(|tls| tls.http2);
             Some((io, Arc::new(ConnectionFacts { listener: Arc::clone(&listener.name), client, tls }), http2))
         }
-        Err(error) => {
+        Err(Unopened::Failed(error)) => {
             let late = error.kind() == io::ErrorKind::TimedOut;
             listener.metrics.handshake(if late { Handshake::TimedOut } else { Handshake::Failed });
             tracing::debug!(listener = &*listener.name, %peer, %error, "connection not opened");
             None
         }
+        Err(Unopened::ClientCertificate(error, socket)) => {
+            listener.metrics.handshake(Handshake::Failed);
+            tell_refused_certificate(&listener.name, client, &error);
+            if let Some(socket) = socket {
+                deadline.set(http1::LINGER);
+                tokio::select! {
+                    biased;
+                    () = linger(ClientIo::Plain(socket)) => {}
+                    () = deadline.expired() => {}
+                }
+            }
+            None
+        }
     }
 }
 
-fn tls_facts(session: &rustls::ServerConnection) -> TlsFacts {
-    TlsFacts {
+/// Why a connection has not come to its first request.
+enum Unopened {
+    Failed(io::Error),
+    /// The certificate of the client, or that it has none; the alert is in the socket, if it is still there.
+    ClientCertificate(io::Error, Option<TcpStream>),
+}
+
+impl From<io::Error> for Unopened {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<NotAccepted> for Unopened {
+    fn from(refused: NotAccepted) -> Self {
+        if refused.for_certificate() {
+            Self::ClientCertificate(refused.error, Some(refused.socket))
+        } else {
+            Self::Failed(refused.error)
+        }
+    }
+}
+
+/// Partners whose certificate has expired are to be found in the log; whoever knocks a thousand times a second does not fill it.
+fn tell_refused_certificate(listener: &str, client: SocketAddr, error: &io::Error) {
+    thread_local!(static LAST: Cell<Option<Instant>> = const { Cell::new(None) });
+    let now = clock::now();
+    if LAST.get().is_none_or(|last| now - last > BETWEEN_WORDS) {
+        LAST.set(Some(now));
+        tracing::warn!(listener, %client, %error, "client certificate refused");
+    } else {
+        tracing::debug!(listener, %client, %error, "client certificate refused");
+    }
+}
+
+fn tls_facts(session: &rustls::ServerConnection) -> Result<TlsFacts, Unopened> {
+    let refused = |why: String| Unopened::ClientCertificate(io::Error::new(io::ErrorKind::InvalidData, why), None);
+    let client = match session.peer_certificates().and_then(<[_]>::first) {
+        Some(certificate) => Some(Arc::new(ClientCertificate::read(certificate).map_err(refused)?)),
+        None => None,
+    };
+    let resumed = session.handshake_kind() == Some(rustls::HandshakeKind::Resumed);
+    if resumed && client.as_ref().is_some_and(|client| client.not_after <= clock::since_epoch()) {
+        return Err(refused("it has expired since the session began that was resumed".to_owned()));
+    }
+    Ok(TlsFacts {
         version: match session.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
             _ => "TLSv1.3",
         },
         server_name: session.server_name().map(Box::from),
         http2: session.alpn_protocol() == Some(b"h2"),
-    }
+        client,
+    })
 }
 
 /// Takes the PROXY header off and nothing else, so that what follows needs no buffer.

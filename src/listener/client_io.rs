@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::socket_io::SocketIo;
-use super::tls::TlsStream;
+use super::tls::{ClientCertificate, TlsStream};
 
 /// An accepted connection.
 pub type ClientIo = SocketIo<TlsStream>;
@@ -36,4 +36,7 @@ pub struct TlsFacts {
     pub version: &'static str,
     pub server_name: Option<Box<str>>,
     pub http2: bool,
+    /// What the client has shown, if it was asked for a certificate and has one. It was good when the session began: see
+    /// [`not_after`](ClientCertificate::not_after).
+    pub client: Option<Arc<ClientCertificate>>,
 }

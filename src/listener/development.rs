@@ -1,8 +1,11 @@
-//! A certificate to try the gateway with, from a certificate authority that exists on this machine only.
+//! What there is to try the gateway with, made on this machine and good for nothing beyond it: a certificate, from an
+//! authority of its own, and a key that signs tokens.
 //!
 //! Files that exist are never overwritten, with one exception: a certificate that this module made is renewed when it
 //! runs out. The authority may only vouch for `localhost`, `example.com` and loopback addresses (RFC 5280 section
 //! 4.2.1.10), so that trusting it by hand opens no other name even if its key leaks.
+
+mod token_key;
 
 use std::fs;
 use std::io::{self, Write};
@@ -20,6 +23,9 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, RootCertStore};
 
+pub use token_key::{KEY_SET, ensure_token_key, is_key_set, token_key_of};
+
+use crate::auth::sign::KeyError;
 use crate::base::clock;
 
 /// The authority's certificate, for `curl --cacert`, and its key, in the folder given to [`ensure`].
@@ -40,9 +46,9 @@ const RENEW_BEFORE: Duration = Duration::from_secs(7 * 86_400);
 /// What was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Certificate and key were there; nothing was touched.
+    /// All was there; nothing was touched.
     Found,
-    /// Certificate and key were made, and the authority if there was none.
+    /// What was missing was made; with a certificate the authority, too, if there was none.
     Made,
     /// Our own certificate had run out: there is a new one for the same key.
     Renewed,
@@ -58,7 +64,11 @@ pub enum Error {
     Authority { certificate: PathBuf, key: PathBuf, source: rustls::Error },
     #[error("{}: not a usable private key: {source}", .path.display())]
     Key { path: PathBuf, source: rcgen::Error },
-    #[error("the development certificate could not be made: {0}")]
+    #[error("{}: {source}", .path.display())]
+    TokenKey { path: PathBuf, source: KeyError },
+    #[error("{} has another key than {}: remove both to have them made anew", .set.display(), .key.display())]
+    KeySet { set: PathBuf, key: PathBuf },
+    #[error("the development certificate or key could not be made: {0}")]
     Sign(#[from] rcgen::Error),
 }
 
@@ -73,11 +83,7 @@ pub fn ensure(dir: &Path, certificate: &Path, key: &Path) -> Result<Outcome, Err
 
 fn ensure_at(now: Duration, dir: &Path, certificate: &Path, key: &Path) -> Result<Outcome, Error> {
     fs::create_dir_all(dir).map_err(at(dir))?;
-    let lock = fs::File::open(dir).map_err(at(dir))?;
-    // Two gateways may start at once. Without the lock the second fails with "file exists", but overwrites nothing.
-    if let Err(error) = lock.lock() {
-        tracing::debug!(%error, dir = %dir.display(), "not locked");
-    }
+    let _lock = lock(dir)?;
     if both_exist(certificate, key)? {
         if !is_ours_and_ends(now, dir, certificate) {
             return Ok(Outcome::Found);
@@ -91,6 +97,16 @@ fn ensure_at(now: Duration, dir: &Path, certificate: &Path, key: &Path) -> Resul
     write(key, &pair.serialize_pem(), Mode::Secret)?;
     write(certificate, &issued, Mode::Public)?;
     Ok(Outcome::Made)
+}
+
+/// Held until it is dropped. Two gateways may start at once; where there are no locks, the second fails with "file exists",
+/// but overwrites nothing.
+fn lock(dir: &Path) -> Result<fs::File, Error> {
+    let lock = fs::File::open(dir).map_err(at(dir))?;
+    if let Err(error) = lock.lock() {
+        tracing::debug!(%error, dir = %dir.display(), "not locked");
+    }
+    Ok(lock)
 }
 
 /// A new certificate for a key, as PEM.

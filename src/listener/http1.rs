@@ -20,13 +20,13 @@ use crate::forward::head::write_answer;
 use crate::forward::{Returned, is_direct};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::verdict::Answer;
-use crate::pipeline::{finish, rescue};
+use crate::pipeline::{Given, finish, rescue};
 
 /// A rest of a request body up to this size is read away so that the connection can go on.
 const DRAINED_BODY: usize = 64 * 1024;
 
 /// How long a client may take to read a last answer before the connection is cut.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// Begins an HTTP/2 connection with prior knowledge (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -181,8 +181,14 @@ async fn serve_request(mut connection: Connection, last: bool) -> Option<Connect
     let Connection { facts, deadline, io, .. } = &mut connection;
     let _in_flight = worker.metrics.request_started();
     deadline.set(worker.settings.deadlines.head);
+    let mut given = Given::default();
     let read = loop {
-        match Request::read(&mut buffer, &worker, facts, last, deadline) {
+        match Request::read(&mut buffer, &worker, facts, last, deadline, &given) {
+            Read::Awaits(keys) => {
+                keys.done().await;
+                given.waited = true;
+                deadline.set(worker.settings.deadlines.head);
+            }
             Read::Partial => match read_more(io, &mut buffer, deadline).await {
                 Ok(true) => {}
                 Ok(false) => {
@@ -196,7 +202,7 @@ async fn serve_request(mut connection: Connection, last: bool) -> Option<Connect
     };
     buffers::give(buffer);
     match read {
-        Read::Partial => None,
+        Read::Partial | Read::Awaits(_) => None,
         Read::Refused(Refused { exchange, answer }) => {
             deadline.set(worker.settings.deadlines.body);
             let is_head = exchange.facts.method == Method::HEAD.as_str();

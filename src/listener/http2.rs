@@ -28,6 +28,7 @@ use self::wake::Wakes;
 use self::wire::{Outlet, Wire};
 use super::client_io::{ClientIo, ConnectionFacts};
 use super::worker::Worker;
+use crate::auth::issuer::KeysAwaited;
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
 use crate::forward::direct::Upload;
@@ -35,7 +36,7 @@ use crate::forward::head::date;
 use crate::forward::is_direct;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::verdict::Answer;
-use crate::pipeline::{self, finish, rescue};
+use crate::pipeline::{self, Given, finish, rescue};
 use crate::telemetry::metrics::InFlight;
 
 /// How long a client may take to close an idle connection after GOAWAY.
@@ -215,6 +216,8 @@ struct Stream<'w> {
 
 /// What is to be done for a stream.
 enum Work {
+    /// Nothing is decided yet, and will not be before this is done.
+    Awaits(Box<(KeysAwaited, Parts)>),
     Answer(Answer),
     Direct(Upload),
     Pingora(Box<Parts>),
@@ -225,16 +228,31 @@ impl<'w> Stream<'w> {
         let _in_flight = worker.metrics.request_started();
         let (head, body) = opened.0.into_parts();
         let client = ClientStream::new(body, opened.1);
-        let decision = {
+        Self::decide(worker, facts, head, client, _in_flight, &Given::default())
+    }
+
+    fn decide(
+        worker: &'w Worker,
+        facts: &Arc<ConnectionFacts>,
+        head: Parts,
+        client: ClientStream,
+        _in_flight: InFlight<'w>,
+        given: &Given,
+    ) -> Self {
+        let mut decision = {
             let view = Http2View::new(&head, client.is_body_done());
             let snapshot = worker.snapshots.load();
             match check(&head, &worker.settings.limits) {
-                Ok(()) => pipeline::decide(snapshot, facts, &view, &worker.settings),
+                Ok(()) => pipeline::decide(snapshot, facts, &view, &worker.settings, given),
                 Err(rejection) => pipeline::refuse(snapshot, facts, Some(&view), &rejection, &worker.settings),
             }
         };
+        let pending = decision.take_pending();
         let (exchange, verdict) =
             decision.into_exchange(Arc::clone(facts), worker.deadlines.register(), worker.settings.deadlines.body);
+        if let Some(keys) = pending {
+            return Self { exchange, client, work: Work::Awaits(Box::new((keys, head))), _in_flight };
+        }
         let work = match (verdict, exchange.plan.as_ref()) {
             (Some(answer), _) => Work::Answer(answer),
             (None, Some(plan)) if is_direct(plan) => Work::Direct(Upload::new(&head, plan, client.is_body_done())),
@@ -244,8 +262,12 @@ impl<'w> Stream<'w> {
     }
 
     /// Serves the stream to its end; why it failed, when it did.
-    async fn serve(mut self, worker: &Worker) -> Option<Reason> {
+    async fn serve(mut self, worker: &'w Worker) -> Option<Reason> {
         match self.work {
+            Work::Awaits(waiting) => {
+                let Self { exchange, client, _in_flight, .. } = self;
+                return Box::pin(Self::serve_later(worker, exchange, client, _in_flight, *waiting)).await;
+            }
             Work::Answer(answer) => respond(&mut self.client, &self.exchange, &answer).await,
             Work::Direct(mut upload) => {
                 match Arc::get_mut(&mut self.exchange) {
@@ -263,6 +285,20 @@ impl<'w> Stream<'w> {
         let reason = self.exchange.progress().reason;
         Exchange::recycle(self.exchange);
         reason
+    }
+
+    async fn serve_later(
+        worker: &'w Worker,
+        undecided: Arc<Exchange>,
+        client: ClientStream,
+        in_flight: InFlight<'w>,
+        (keys, head): (KeysAwaited, Parts),
+    ) -> Option<Reason> {
+        keys.done().await;
+        let facts = Arc::clone(&undecided.connection);
+        Exchange::recycle(undecided);
+        let given = Given { waited: true, ..Given::default() };
+        Self::decide(worker, &facts, head, client, in_flight, &given).serve(worker).await
     }
 }
 

@@ -9,6 +9,7 @@ use super::client_io::ConnectionFacts;
 use super::framing::{BodyGuard, Framing};
 use super::head::{self, Head, Room, Status};
 use super::worker::Worker;
+use crate::auth::issuer::KeysAwaited;
 use crate::base::deadline::Deadline;
 use crate::base::field::Known;
 use crate::base::reason::Reason;
@@ -20,11 +21,13 @@ use crate::pipeline::exchange::Exchange;
 use crate::pipeline::rescue;
 use crate::pipeline::verdict::{Answer, Forward};
 use crate::pipeline::view::{BodyLength, RequestView};
-use crate::pipeline::{self, Decision};
+use crate::pipeline::{self, Decision, Given};
 
 /// What the bytes so far amount to.
 pub enum Read {
     Partial,
+    /// To be read again when this is done.
+    Awaits(KeysAwaited),
     Refused(Refused),
     Request(Request),
 }
@@ -98,6 +101,7 @@ impl Request {
         connection: &Arc<ConnectionFacts>,
         last: bool,
         deadline: &Arc<Deadline>,
+        given: &Given,
     ) -> Read {
         let mut room = Room::new();
         let (head, length) = match head::parse(buffer, &mut room, &worker.settings.limits) {
@@ -118,7 +122,10 @@ impl Request {
             return Read::Refused(Refused::new(worker, connection, None::<&Http1View<'_, '_>>, rejection, deadline));
         };
         let view = Http1View { head: &head, method };
-        let decision = pipeline::decide(worker.snapshots.load(), connection, &view, &worker.settings);
+        let mut decision = pipeline::decide(worker.snapshots.load(), connection, &view, &worker.settings, given);
+        if let Some(keys) = decision.take_pending() {
+            return Read::Awaits(keys);
+        }
         let max_body = decision.plan().and_then(|plan| plan.max_body);
         let mut guard = BodyGuard::new(head.framing, max_body);
         let came_with = &buffer[length..];

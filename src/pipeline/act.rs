@@ -1,14 +1,18 @@
 //! What a route does with a request: the plan for forwarding it, or the answer.
 
+use std::borrow::Cow;
 use std::mem::take;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue};
 
 use super::admit::Admitted;
-use super::exchange::Undecided;
+use super::caller::Caller;
+use super::credential::{self, BEARER};
+use super::exchange::{Facts, Undecided};
 use super::rescue::REQUEST_ID;
 use super::respond::via;
 use super::verdict::{Answer, Forward};
@@ -18,8 +22,9 @@ use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::config::checked::{HostRewrite, RouteTarget};
 use crate::route::Params;
-use crate::snapshot::{CompiledAction, CompiledUpstream, Target};
-use crate::transform::headers;
+use crate::route::query;
+use crate::snapshot::{CompiledAction, CompiledIdentity, CompiledUpstream, Gate, Target};
+use crate::transform::headers::{self, Withheld};
 use crate::transform::lines::FieldLines;
 use crate::transform::request_id::RequestId;
 use crate::transform::rewrite::CompiledRewrite;
@@ -36,6 +41,7 @@ const REPLACED: KnownSet = KnownSet::of(&[
 impl Admitted<'_> {
     pub(super) fn act<V: RequestView>(
         &self,
+        gate: &Gate,
         action: &CompiledAction,
         request: &V,
         path: &str,
@@ -44,19 +50,21 @@ impl Admitted<'_> {
     ) -> Result<Option<Answer>, Rejection> {
         let Undecided { facts, plan, spare, .. } = undecided;
         let request_id = &facts.request_id;
+        let query = left_of_query(action, request.query());
+        let query = query.as_deref();
         let param = |position| params.get(path, position).unwrap_or_default();
         Ok(Some(match (&action.target, &action.written.target) {
             (Target::Forward { upstream, rewrite }, RouteTarget::Forward { host, .. }) => {
                 let mut target = take(&mut spare.target);
-                write_target(&mut target, rewrite.as_ref(), path, request.query(), param);
+                write_target(&mut target, rewrite.as_ref(), path, query, param);
                 let to = Destination { upstream, host, target };
-                *plan =
-                    Some(self.forward(action, to, FieldLines::reusing(take(&mut spare.added)), request_id, request));
+                let added = FieldLines::reusing(take(&mut spare.added));
+                *plan = Some(self.forward(gate, action, to, added, facts, request)?);
                 return Ok(None);
             }
             (Target::Redirect { location: template }, RouteTarget::Redirect { status, .. }) => {
                 let mut location = String::new();
-                template.render(param, request.query(), &mut location);
+                template.render(param, query, &mut location);
                 let location = HeaderValue::try_from(location).map_err(|_| Rejection::new(Reason::Internal))?;
                 answer(action, *status, vec![(LOCATION, location)], Bytes::new(), request_id)
             }
@@ -73,12 +81,13 @@ impl Admitted<'_> {
 
     fn forward<V: RequestView>(
         &self,
+        gate: &Gate,
         action: &CompiledAction,
         Destination { upstream, host, target }: Destination<'_>,
         mut added: FieldLines,
-        request_id: &RequestId,
+        known: &Facts,
         request: &V,
-    ) -> Forward {
+    ) -> Result<Forward, Reason> {
         let edits = &action.request_edits;
         let mut withheld = edits.withheld.clone();
         withheld.known = withheld.known.union(REPLACED);
@@ -108,10 +117,14 @@ impl Admitted<'_> {
             }
         }
         if ours(Known::RequestId) {
-            added.push("x-request-id", request_id.as_bytes());
+            added.push("x-request-id", known.request_id.as_bytes());
         }
         if ours(Known::Via) {
             added.push("via", via(request.version()).as_bytes());
+        }
+        let agrees_to_bearer = keep_credentials_here(action, request, &mut withheld, &mut added);
+        if let Some(caller) = &known.caller {
+            write_identity(gate, caller, known.started_at, &mut added)?;
         }
         added.extend(&edits.lines);
         let host = match host {
@@ -120,7 +133,7 @@ impl Admitted<'_> {
             HostRewrite::Keep if request.authority().is_none() => upstream.fallback_host.clone(),
             HostRewrite::Keep => None,
         };
-        Forward {
+        Ok(Forward {
             target,
             host,
             withheld,
@@ -129,8 +142,87 @@ impl Admitted<'_> {
             timeouts: action.written.timeouts.clone(),
             max_body: action.written.max_body,
             engine: action.written.engine,
+            agrees_to_bearer,
+        })
+    }
+}
+
+/// The query without the credentials that stay here.
+fn left_of_query<'q>(action: &CompiledAction, query: Option<&'q str>) -> Option<Cow<'q, str>> {
+    let query = query?;
+    let withheld = &action.guard.withheld_parameters;
+    if withheld.is_empty() {
+        return Some(Cow::Borrowed(query));
+    }
+    query::without(query, withheld.iter().map(|name| &**name)).map(Cow::Owned)
+}
+
+/// Takes credentials out of fields that also carry other things; whether a WebSocket client offered one as a protocol.
+fn keep_credentials_here<V: RequestView>(
+    action: &CompiledAction,
+    request: &V,
+    withheld: &mut Withheld,
+    added: &mut FieldLines,
+) -> bool {
+    let mut offered = false;
+    for place in &action.guard.withheld_places {
+        if let Some(name) = &place.cookie
+            && request.known(Known::Cookie).next().is_some()
+        {
+            withheld.known.insert(Known::Cookie);
+            let left = request.known(Known::Cookie).flat_map(credential::crumbs);
+            push_list(added, "cookie", b"; ", left.filter(|crumb| credential::of_crumb(crumb, name).is_none()));
+        }
+        if place.websocket_protocol && request.known(Known::WebSocketProtocol).next().is_some() {
+            withheld.known.insert(Known::WebSocketProtocol);
+            let mut is_token = false;
+            let left = request.known(Known::WebSocketProtocol).flat_map(credential::offers).filter(|protocol| {
+                let is_bearer = !is_token && protocol.eq_ignore_ascii_case(BEARER.as_bytes());
+                let stays = !is_bearer && !is_token;
+                (is_token, offered) = (is_bearer, offered | is_bearer);
+                stays
+            });
+            push_list(added, "sec-websocket-protocol", b", ", left);
         }
     }
+    offered
+}
+
+/// A field with these members, unless there are none.
+fn push_list<'v>(added: &mut FieldLines, name: &str, between: &[u8], members: impl Iterator<Item = &'v [u8]>) {
+    let mut members = members.peekable();
+    if members.peek().is_none() {
+        return;
+    }
+    added.push_with(name, |out| {
+        for (at, member) in members.enumerate() {
+            out.extend_from_slice(if at > 0 { between } else { b"" });
+            out.extend_from_slice(member);
+        }
+    });
+}
+
+/// Tells the upstream who calls.
+fn write_identity(gate: &Gate, caller: &Caller, now: Duration, added: &mut FieldLines) -> Result<(), Reason> {
+    let CompiledIdentity { written: identity, signer } = &gate.identity;
+    if let (Some(name), Some(partner)) = (&identity.partner, &caller.partner) {
+        added.push_text(name.as_str(), &partner.name);
+    }
+    if let (Some(name), Some(subject)) = (&identity.subject, caller.subject()) {
+        added.push_text(name.as_str(), subject);
+    }
+    if let Some(name) = &identity.scopes
+        && caller.scopes().next().is_some()
+    {
+        added.push_texts(name.as_str(), caller.scopes());
+    }
+    if let (Some(signer), Some(token)) = (signer, &identity.token) {
+        let partner = caller.partner.as_ref().map(|partner| &*partner.name);
+        let signed = signer.token_for(partner, caller.subject(), caller.scopes(), now);
+        let signed = signed.map_err(|_| Reason::Internal)?;
+        added.push(token.header.as_str(), signed.as_bytes());
+    }
+    Ok(())
 }
 
 /// Where a request goes.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Version};
 
+use super::caller::Caller;
 use super::shelf;
 use super::verdict::Forward;
 use crate::base::clock;
@@ -15,6 +16,7 @@ use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
 use crate::config::checked::Timeouts;
 use crate::listener::client_io::ConnectionFacts;
+use crate::rate_limit::Granted;
 use crate::snapshot::{CompiledRoute, Snapshot};
 use crate::telemetry::metrics::RouteMetrics;
 use crate::transform::request_id::RequestId;
@@ -42,6 +44,12 @@ pub struct Facts {
     has_user_agent: bool,
     /// The client asked for plain text rather than a problem document.
     pub plain: bool,
+    /// Who calls, as soon as a credential was found good.
+    pub caller: Option<Caller>,
+    /// What policies that are only observed would have refused it for.
+    pub observed: Vec<Reason>,
+    /// The limit that refused it, or else the first that would have.
+    pub limit: Option<Arc<str>>,
 }
 
 /// What there is to say of a request; anything may be borrowed, as it is copied.
@@ -79,6 +87,9 @@ impl Facts {
             user_agent: Vec::new(),
             has_user_agent: false,
             plain: false,
+            caller: None,
+            observed: Vec::new(),
+            limit: None,
         }
     }
 
@@ -97,6 +108,9 @@ impl Facts {
             user_agent,
             has_user_agent,
             plain,
+            caller,
+            observed,
+            limit,
         } = self;
         (*started, *started_at) = (clock::now(), clock::since_epoch());
         request_id.clone_from(&told.request_id);
@@ -111,6 +125,8 @@ impl Facts {
         user_agent.extend_from_slice(told.user_agent.unwrap_or_default());
         *has_user_agent = told.user_agent.is_some();
         *plain = told.plain;
+        (*caller, *limit) = (None, None);
+        observed.clear();
     }
 
     /// As sent, when it was sent and is UTF-8.
@@ -199,6 +215,8 @@ pub struct Exchange {
     /// Index into the routes of the snapshot.
     pub route: Option<usize>,
     pub plan: Option<Forward>,
+    /// What limits have granted; permits go back with the end of the request.
+    pub granted: Granted,
     /// How long the client may pause while it sends a body.
     pub body_pause: Duration,
     /// Pieces of the answer are to leave as they come, although its length is known.
@@ -221,6 +239,7 @@ pub(super) struct Undecided<'e> {
     pub facts: &'e mut Facts,
     pub route: &'e mut Option<usize>,
     pub plan: &'e mut Option<Forward>,
+    pub granted: &'e mut Granted,
     pub spare: &'e mut Spare,
 }
 
@@ -250,6 +269,7 @@ impl Exchange {
             facts: Facts::new(),
             route: None,
             plan: None,
+            granted: Granted::default(),
             body_pause: Duration::ZERO,
             prompt: AtomicBool::new(false),
             by_total: AtomicBool::new(false),
@@ -259,8 +279,8 @@ impl Exchange {
     }
 
     pub(super) fn undecided(&mut self) -> Undecided<'_> {
-        let Self { facts, route, plan, spare, .. } = self;
-        Undecided { facts, route, plan, spare }
+        let Self { facts, route, plan, granted, spare, .. } = self;
+        Undecided { facts, route, plan, granted, spare }
     }
 
     /// The request is decided about and begins.
@@ -281,9 +301,11 @@ impl Exchange {
 
     /// Leaves memory only, and says how much of it is for texts; what facts remain are replaced as a whole.
     fn clear(&mut self) -> usize {
-        let Self { held, facts, route, plan, body_pause: _, prompt, by_total, progress, spare } = self;
+        let Self { held, facts, route, plan, granted, body_pause: _, prompt, by_total, progress, spare } = self;
         *held = None;
         *route = None;
+        granted.clear();
+        (facts.caller, facts.limit) = (None, None);
         if let Some(Forward { target, added, .. }) = plan.take() {
             *spare = Spare { target, added: added.into_memory() };
             spare.target.clear();

@@ -2,6 +2,7 @@
 
 use http::{Method, Version};
 
+use super::caller::Caller;
 use super::exchange::Exchange;
 use super::verdict::Answer;
 use crate::base::clock;
@@ -29,6 +30,8 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
     let progress = exchange.progress();
     let facts = &exchange.facts;
     let route = exchange.route();
+    let caller = facts.caller.as_ref();
+    let partner = caller.and_then(|caller| caller.partner.as_deref());
     let status = match progress.reason {
         // Nobody was told anything.
         Some(reason) if progress.status == 0 => reason.status(),
@@ -50,8 +53,13 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
         host: facts.host.as_bytes(),
         path: facts.path.as_bytes(),
         route: route.map(|route| &route.log_name),
+        partner: partner.map(|partner| &partner.log_name),
+        auth: caller.map(Caller::method),
+        subject: caller.and_then(Caller::subject),
         status,
         reason: progress.reason,
+        limit: facts.limit.as_deref(),
+        observed: &facts.observed,
         upstream: exchange.plan.as_ref().map(|plan| &plan.upstream.log_name),
         endpoint: progress.endpoint,
         attempts: progress.attempts,
@@ -66,4 +74,7 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
     };
     access_log.write(&record);
     exchange.metrics().observe(&record);
+    if let Some(partner) = partner {
+        partner.metrics.observe(status);
+    }
 }

@@ -2,8 +2,11 @@
 
 mod act;
 mod admit;
+pub mod caller;
+mod credential;
 pub mod exchange;
 pub mod finish;
+mod gate;
 pub mod rescue;
 pub mod respond;
 mod shelf;
@@ -11,23 +14,36 @@ pub mod verdict;
 pub mod view;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::ALLOW;
 use http::{HeaderName, HeaderValue, Version};
 
 use self::admit::{Admitted, unread};
+use self::caller::Caller;
 use self::exchange::{Exchange, Facts, Held, Undecided};
+use self::gate::{AtGate, Stop};
 use self::verdict::{Answer, Forward};
 use self::view::{BodyLength, RequestView};
+use crate::auth::issuer::KeysAwaited;
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
-use crate::config::checked::identity::Auth;
 use crate::listener::client_io::ConnectionFacts;
 use crate::listener::worker::Settings;
 use crate::route::{self, Field, Found, Lookup, NormalPath, Params, RouteMatch};
 use crate::snapshot::{CompiledAction, Snapshot};
+
+/// What a decision takes for granted.
+#[derive(Default)]
+pub struct Given {
+    /// Keys have been waited for, and are not waited for again.
+    pub waited: bool,
+    /// The caller, whatever credential the request has; for trying things out.
+    pub caller: Option<Caller>,
+    /// The moment at which it is decided, as both clocks would tell it; for trying things out, too.
+    pub moment: Option<(Instant, Duration)>,
+}
 
 /// What the pipeline makes of a request: an answer, or a plan for forwarding it.
 pub struct Decision {
@@ -36,9 +52,17 @@ pub struct Decision {
     exchange: Arc<Exchange>,
     /// Without one the request is forwarded by the plan.
     pub answer: Option<Answer>,
+    /// Nothing is decided yet: wait for this, and ask once more.
+    pending: Option<KeysAwaited>,
 }
 
 impl Decision {
+    /// What has to be waited for, after which the request is to be decided about anew: this decision says nothing.
+    #[must_use]
+    pub fn take_pending(&mut self) -> Option<KeysAwaited> {
+        self.pending.take()
+    }
+
     #[must_use]
     pub fn facts(&self) -> &Facts {
         &self.exchange.facts
@@ -63,7 +87,7 @@ impl Decision {
         deadline: Arc<Deadline>,
         body_pause: Duration,
     ) -> (Arc<Exchange>, Option<Answer>) {
-        let Self { snapshot, mut exchange, answer } = self;
+        let Self { snapshot, mut exchange, answer, pending: _ } = self;
         alone(&mut exchange).begin(Held { snapshot, connection, deadline }, body_pause);
         (exchange, answer)
     }
@@ -74,22 +98,38 @@ fn alone(exchange: &mut Arc<Exchange>) -> &mut Exchange {
     Arc::get_mut(exchange).expect("an exchange of a decision is in one hand")
 }
 
-/// Decides about a request: admit, route, authenticate, then answer or forward. Waits for nothing.
+/// Decides about a request: admit, route, authenticate, authorize, limit, then answer or forward. Waits for nothing.
 pub fn decide<V: RequestView>(
     snapshot: Arc<Snapshot>,
     connection: &ConnectionFacts,
     request: &V,
     settings: &Settings,
+    given: &Given,
 ) -> Decision {
     let mut exchange = shelf::take();
     let undecided = alone(&mut exchange).undecided();
     let admitted = Admitted::new(connection, request, settings);
     admitted.tell(request, undecided.facts);
-    let answer = match admitted.run(&snapshot, request, undecided) {
+    if let Some(moment) = given.moment {
+        (undecided.facts.started, undecided.facts.started_at) = moment;
+    }
+    let mut pending = None;
+    let mut answer = match admitted.run(&snapshot, connection, request, given, undecided) {
         Ok(answer) => answer,
-        Err(rejection) => Some(rescue::answer(&rejection, Some(&exchange.facts))),
+        Err(Stop::Refused(rejection)) => Some(rescue::answer(&rejection, Some(&exchange.facts))),
+        Err(Stop::Pending(keys)) => {
+            alone(&mut exchange).granted.undo();
+            pending = Some(keys);
+            None
+        }
     };
-    Decision { snapshot, exchange, answer }
+    if let (Some(answer), Some(action)) = (&mut answer, exchange.route.and_then(|index| snapshot.action(index))) {
+        exchange.granted.fields(action.written.limit_fields, |name, value| {
+            let value = HeaderValue::from_bytes(value).ok();
+            answer.fields.extend(value.map(|value| (HeaderName::from_static(name), value)));
+        });
+    }
+    Decision { snapshot, exchange, answer, pending }
 }
 
 /// The decision about a request whose head was refused by whoever read it; `request` when it could be read.
@@ -107,17 +147,19 @@ pub fn refuse<V: RequestView>(
         None => unread(connection, facts),
     }
     let answer = Some(rescue::answer(rejection, Some(facts)));
-    Decision { snapshot, exchange, answer }
+    Decision { snapshot, exchange, answer, pending: None }
 }
 
 impl Admitted<'_> {
-    /// Route, authenticate, limit, act; the phases that come later have their place between these lines.
+    /// Route, pass the gate, act; the phases that come later have their place between these lines.
     fn run<V: RequestView>(
         &self,
         snapshot: &Snapshot,
+        connection: &ConnectionFacts,
         request: &V,
-        undecided: Undecided<'_>,
-    ) -> Result<Option<Answer>, Rejection> {
+        given: &Given,
+        mut undecided: Undecided<'_>,
+    ) -> Result<Option<Answer>, Stop> {
         let path =
             self.path.as_ref().map_err(|error| Rejection::with_detail(Reason::PathInvalid, error.to_string()))?;
         let (index, params) = self.route(snapshot, request, path)?;
@@ -127,15 +169,16 @@ impl Admitted<'_> {
             return Err(Rejection::with_detail(
                 Reason::PathInvalid,
                 "The path contains an encoded slash, backslash or NUL.",
-            ));
+            )
+            .into());
         }
-        authenticate(&action.written.auth)?;
+        AtGate { gate: &snapshot.gate, action, connection, request, given }.pass(self, &mut undecided)?;
         if let (BodyLength::Known(length), Some(max)) = (request.body(), action.written.max_body)
             && length > max
         {
             return Err(Reason::BodyTooLarge.into());
         }
-        self.act(action, request, path.as_str(), &params, undecided)
+        Ok(self.act(&snapshot.gate, action, request, path.as_str(), &params, undecided)?)
     }
 
     fn route<V: RequestView>(
@@ -167,13 +210,6 @@ pub fn explain_route<V: RequestView>(rules: &[&RouteMatch], request: &V, facts: 
 fn open_action(snapshot: &Snapshot, index: usize) -> Result<&CompiledAction, Rejection> {
     let route = snapshot.routes.get(index).ok_or(Reason::Internal)?;
     route.action.as_ref().map_err(|_| Reason::RouteFaulty.into())
-}
-
-fn authenticate(auth: &Auth) -> Result<(), Rejection> {
-    match auth {
-        Auth::None => Ok(()),
-        Auth::Required(_) => Err(Reason::CredentialMissing.into()),
-    }
 }
 
 fn method_not_allowed(methods: &[http::Method]) -> Rejection {

@@ -36,6 +36,10 @@ pub fn answer(rejection: &Rejection, facts: Option<&Facts>) -> Answer {
         if let Some(id) = request_id {
             problem["request_id"] = id.into();
         }
+        let partner = facts.and_then(|facts| facts.caller.as_ref()?.partner.as_ref());
+        if let Some(partner) = partner {
+            problem["partner"] = (*partner.name).into();
+        }
         ("application/problem+json", format!("{problem}\n"))
     };
     fields.push((CONTENT_TYPE, HeaderValue::from_static(content_type)));

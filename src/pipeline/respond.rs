@@ -41,6 +41,9 @@ pub fn edit(exchange: &Exchange, received: Version, answer: &mut impl FieldList)
     answer.append(&VIA, &via(received));
     answer.set_text(&REQUEST_ID, exchange.facts.request_id.as_str());
     if let Some(action) = exchange.route().and_then(|route| route.action.as_ref().ok()) {
+        exchange.granted.fields(action.written.limit_fields, |name, value| {
+            answer.append_text(&HeaderName::from_static(name), str::from_utf8(value).unwrap_or_default());
+        });
         headers::apply(action.response_headers(), answer);
     }
 }

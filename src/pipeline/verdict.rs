@@ -44,6 +44,9 @@ pub struct Forward {
     pub timeouts: Timeouts,
     pub max_body: Option<u64>,
     pub engine: Engine,
+    /// A WebSocket client offered its token as a protocol beside `bearer`: when the upstream chooses none of the others, the
+    /// client is told `bearer`, because browsers fail a connection on which none was chosen.
+    pub agrees_to_bearer: bool,
 }
 
 impl Forward {

@@ -9,6 +9,7 @@ use super::key;
 use super::rules::{Rules, Set};
 use super::{Asked, Refused};
 use crate::base::clock;
+use crate::base::reason::Reason;
 use crate::config::checked::limits::LimitFields;
 
 /// What a request has been charged, until it ends: permits in flight go back when this is dropped.
@@ -16,7 +17,14 @@ use crate::config::checked::limits::LimitFields;
 pub struct Granted {
     asked: Vec<Phase>,
     answers: Vec<Answer>,
-    observed: Vec<Arc<str>>,
+    observed: Vec<Observed>,
+}
+
+/// A limit that would have refused, were it not only observed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    pub reason: Reason,
+    pub limit: Arc<str>,
 }
 
 /// Rules that were asked together.
@@ -70,7 +78,9 @@ impl Granted {
             let mut answer = Answer { phase, rule, level, charge: None, cost: asked.cost, refused: None };
             match charged {
                 Ok(charge) => answer.charge = Some(charge),
-                Err(_) if its.measure.observe() => self.observed.push(Arc::clone(its.measure.name())),
+                Err(_) if its.measure.observe() => {
+                    self.observed.push(Observed { reason: counter.reason(), limit: Arc::clone(its.measure.name()) });
+                }
                 Err(wait) => {
                     answer.refused = Some(wait);
                     let limit = Arc::clone(its.measure.name());
@@ -85,15 +95,21 @@ impl Granted {
         Ok(())
     }
 
-    /// Names of the limits that would have refused, were they not only observed.
+    /// The limits that would have refused so far, were they not only observed.
     #[must_use]
-    pub fn observed(&self) -> &[Arc<str>] {
+    pub fn observed(&self) -> &[Observed] {
         &self.observed
     }
 
     /// The answer fields that tell about the limits that were asked; after a refusal, too. Limits that are only observed are not told.
     pub fn fields(&self, which: LimitFields, put: impl FnMut(&'static str, &[u8])) {
         fields::tell(&self.asked, &self.answers, which, put);
+    }
+
+    /// As if the request had never come: everything is given back and forgotten.
+    pub fn undo(&mut self) {
+        self.give_all_back(clock::now());
+        self.clear();
     }
 
     /// Gives permits back and forgets everything; memory stays.

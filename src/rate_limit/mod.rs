@@ -20,7 +20,7 @@ use http::HeaderName;
 
 use crate::base::reason::Reason;
 
-pub use granted::Granted;
+pub use granted::{Granted, Observed};
 pub use ledger::{Ledger, QuotaCount};
 pub use rules::Rules;
 

@@ -73,7 +73,7 @@ impl Rules {
         self.set.is_none()
     }
 
-    /// Whether something here can be asked before anybody knows who calls: limits by route, address and field alone.
+    /// Whether something here can be asked before anybody knows who calls: limits by address and field alone.
     #[must_use]
     pub fn asks_strangers(&self) -> bool {
         self.set.as_ref().is_some_and(|set| set.compiled.by_strangers > 0)
@@ -96,7 +96,7 @@ impl Compiled {
         let measures = rates.iter().cloned().map(Measure::Rate);
         let measures = measures.chain(quotas.iter().cloned().map(Measure::Quota));
         let measures = measures.chain(concurrencies.iter().cloned().map(Measure::Concurrency));
-        let for_strangers = |measure: &Measure| !one_partner && measure.per().iter().all(needs_no_identity);
+        let for_strangers = |measure: &Measure| !one_partner && is_for_strangers(measure.per());
         let (mut measures, callers): (Vec<_>, Vec<_>) = measures.partition(for_strangers);
         let by_strangers = measures.len();
         measures.extend(callers);
@@ -152,6 +152,9 @@ fn tells_apart(key: &LimitKey, one_partner: bool) -> bool {
     }
 }
 
-fn needs_no_identity(key: &LimitKey) -> bool {
-    matches!(key, LimitKey::Route | LimitKey::Address | LimitKey::Header(_))
+/// Whether a rule by these keys is asked before anybody knows who calls. One for the whole route is not: strangers could use it up.
+fn is_for_strangers(per: &[LimitKey]) -> bool {
+    let needs_identity = |key: &LimitKey| matches!(key, LimitKey::Partner | LimitKey::Plan | LimitKey::Subject);
+    let tells_strangers_apart = |key: &LimitKey| matches!(key, LimitKey::Address | LimitKey::Header(_));
+    !per.iter().any(needs_identity) && per.iter().any(tells_strangers_apart)
 }

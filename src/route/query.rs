@@ -5,16 +5,35 @@ use super::Field;
 /// How often a parameter of this (decoded) name occurs; the value is as it was sent, to be read by [`decoded`].
 /// A parameter without `=` has an empty value.
 pub(super) fn parameter<'q>(query: Option<&'q str>, name: &str) -> Field<'q> {
+    let named = pairs(query).filter(|(key, _)| is_named(key, name));
+    named.map(|(_, value)| value.as_bytes()).collect()
+}
+
+/// Names and values as they were sent.
+pub fn pairs(query: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
     let pairs = query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-    pairs
-        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .filter(|(key, _)| decoded(key.as_bytes()).eq(name.bytes()))
-        .map(|(_, value)| value.as_bytes())
-        .collect()
+    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Whether a name as it was sent is this one.
+#[must_use]
+pub fn is_named(key: &str, name: &str) -> bool {
+    decoded(key.as_bytes()).eq(name.bytes())
+}
+
+/// The query without the parameters of these names; `None` when nothing is left.
+#[must_use]
+pub fn without<'n>(query: &str, names: impl Iterator<Item = &'n str> + Clone) -> Option<String> {
+    let stays = |pair: &&str| {
+        let key = pair.split_once('=').map_or(*pair, |(key, _)| key);
+        !names.clone().any(|name| is_named(key, name))
+    };
+    let left: Vec<&str> = query.split('&').filter(stays).collect();
+    (!left.is_empty()).then(|| left.join("&"))
 }
 
 /// The bytes after percent-decoding, with `+` as a space. A `%` without two hex digits stands for itself.
-pub(super) fn decoded(raw: &[u8]) -> impl Iterator<Item = u8> {
+pub fn decoded(raw: &[u8]) -> impl Iterator<Item = u8> {
     let mut rest = raw;
     std::iter::from_fn(move || {
         let (byte, tail) = rest.split_first()?;
@@ -56,6 +75,14 @@ mod tests {
         assert_eq!(parameter(None, ""), Field::Absent);
         let Field::Once(raw) = parameter(query, "x") else { panic!("x occurs once") };
         assert_eq!(decoded(raw).collect::<Vec<_>>(), b" +%zz%4");
+    }
+
+    #[test]
+    fn parameters_are_taken_off_however_they_are_spelt() {
+        let without = |query| without(query, ["key", "token"].into_iter());
+        assert_eq!(without("a=1&key=2&b&t%6Fken=3&&keys=4").as_deref(), Some("a=1&b&&keys=4"));
+        assert_eq!(without("key&%6bey=1"), None);
+        assert_eq!(without("a=key").as_deref(), Some("a=key"));
     }
 
     #[test]

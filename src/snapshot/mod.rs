@@ -1,6 +1,7 @@
 //! The published state: one immutable, compiled form of `routes.yaml`, pinned by every request for as long as it lasts.
 
 mod carry_over;
+mod gate;
 mod reload;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::upstream::Cluster;
 use crate::upstream::trust::Trust;
 
 pub use carry_over::Builder;
+pub use gate::{CompiledAccess, CompiledIdentity, CompiledMethod, CompiledPartner, Gate, Guard, LongLived};
 pub use reload::{FirstError, Outcome, Refusal, Reloader, Source};
 
 /// Everything a request is served by.
@@ -36,6 +38,7 @@ pub struct Snapshot {
     /// In the order of the file; positions are what the table answers with.
     pub routes: Vec<CompiledRoute>,
     pub upstreams: BTreeMap<Arc<str>, Arc<CompiledUpstream>>,
+    pub gate: Gate,
     pub report: Report,
     /// Counts the requests that no route matched.
     pub unrouted: RouteMetrics,
@@ -54,6 +57,7 @@ pub struct CompiledRoute {
 
 pub struct CompiledAction {
     pub written: RouteAction,
+    pub guard: Guard,
     pub request_edits: RequestEdits,
     pub target: Target,
 }
@@ -86,6 +90,18 @@ impl CompiledUpstream {
 }
 
 impl Snapshot {
+    /// What a route does; `None` when it is closed.
+    #[must_use]
+    pub fn action(&self, index: usize) -> Option<&CompiledAction> {
+        self.routes.get(index)?.action.as_ref().ok()
+    }
+
+    /// Brings gauges up to what upstreams and issuers know now.
+    pub fn refresh_gauges(&self) {
+        self.upstreams.values().for_each(|upstream| upstream.refresh_gauges());
+        self.gate.refresh_gauges();
+    }
+
     /// Routes that are closed because of an error.
     #[must_use]
     pub fn faulty(&self) -> usize {

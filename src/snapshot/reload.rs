@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use serde::Serialize;
 use tokio::sync::Mutex;
 
@@ -144,7 +144,7 @@ impl Reloader {
         let Some(routes) = reading.routes.filter(|_| !self.strict || reading.report.is_ok()) else {
             return self.refuse(&mut refused, &running, &reading.report);
         };
-        let same = routes.version == running.version && Builder::trusts_as(&routes, &running);
+        let same = routes.version == running.version && Builder::is_same_outside(&routes, &running);
         if same && refused.is_none() && running.faulty() == 0 {
             return unchanged(routes.version);
         }
@@ -179,6 +179,8 @@ impl Reloader {
         let metrics: &Metrics = &self.builder.metrics;
         metrics.reload_succeeded(&published(next));
         metrics.retain_routes(&next.routes.iter().map(|route| &*route.name).collect::<Vec<_>>());
+        metrics.retain_issuers(&next.gate.issuers.keys().map(|name| &**name).collect::<Vec<_>>());
+        metrics.retain_partners(&next.gate.partners.iter().map(|(name, _)| &**name).collect::<Vec<_>>());
         metrics.retain_upstreams(&next.upstreams.keys().map(|name| &**name).collect::<Vec<_>>());
         live(next);
     }
@@ -236,5 +238,7 @@ fn published(snapshot: &Snapshot) -> Published<'_> {
 
 /// New upstreams get a moment for their first names, so that their routes do not begin with 503.
 async fn ready(snapshot: &Snapshot) {
-    join_all(snapshot.upstreams.values().map(|upstream| upstream.cluster.ready())).await;
+    let upstreams = join_all(snapshot.upstreams.values().map(|upstream| upstream.cluster.ready()));
+    let issuers = join_all(snapshot.gate.issuers.values().map(|compiled| compiled.issuer.ready()));
+    join(upstreams, issuers).await;
 }

@@ -29,9 +29,19 @@ pub struct Record<'a> {
     /// The path in normal form. Never with the query: query strings carry secrets.
     pub path: &'a [u8],
     pub route: Option<&'a Escaped>,
+    /// Of the caller, when it is a known partner.
+    pub partner: Option<&'a Escaped>,
+    /// How the caller was known: `jwt`, `api_key` or `certificate`.
+    pub auth: Option<&'static str>,
+    /// Whom the credential names.
+    pub subject: Option<&'a str>,
     /// What the client was sent; 499 when it left before an answer began.
     pub status: u16,
     pub reason: Option<Reason>,
+    /// The limit that refused the request, or would have.
+    pub limit: Option<&'a str>,
+    /// What policies that are only observed would have refused it for.
+    pub observed: &'a [Reason],
     pub upstream: Option<&'a Escaped>,
     /// The endpoint tried last.
     pub endpoint: Option<SocketAddr>,

@@ -23,6 +23,13 @@ pub trait FieldList {
             self.set(name, &value);
         }
     }
+
+    /// As [`FieldList::append`], likewise.
+    fn append_text(&mut self, name: &HeaderName, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.append(name, &value);
+        }
+    }
 }
 
 /// Removes, then sets, then adds; of two `set` of one name the later holds.
@@ -63,11 +70,12 @@ pub struct RequestEdits {
 }
 
 impl RequestEdits {
+    /// `kept` stay behind whatever the edits say, and only for clients: the edits may set them.
     #[must_use]
-    pub fn compile(HeaderEdits { remove, set, add }: &HeaderEdits) -> Self {
+    pub fn compile(HeaderEdits { remove, set, add }: &HeaderEdits, kept: &[HeaderName]) -> Self {
         let mut edits = Self::default();
         let mut others = Names::default();
-        for name in remove.iter().chain(set.iter().map(|(name, _)| name)) {
+        for name in remove.iter().chain(set.iter().map(|(name, _)| name)).chain(kept) {
             match Known::of(name.as_str()) {
                 Known::Other | Known::Claim => others.insert(name),
                 known => edits.withheld.known.insert(known),
@@ -121,8 +129,14 @@ impl Names {
     }
 
     fn contains(&self, name: &str) -> bool {
-        self.lengths & length_bit(name) != 0 && self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
+        self.lengths & length_bit(name) != 0 && self.names.iter().any(|known| is_read_as(known, name))
     }
+}
+
+/// Many services read `_` in a field name as `-`: for them it is the same field.
+fn is_read_as(known: &str, sent: &str) -> bool {
+    let read = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    known.len() == sent.len() && known.bytes().zip(sent.bytes()).all(|(known, sent)| read(known) == read(sent))
 }
 
 fn length_bit(name: &str) -> u64 {
@@ -141,9 +155,20 @@ mod tests {
             set: pairs(&[("x-set", "1"), ("x-forwarded-port", "8"), ("x-request-id", "2"), ("x-set", "3")]),
             add: pairs(&[("x-add", "4"), ("x-set", "5")]),
         };
-        let RequestEdits { withheld, lines } = RequestEdits::compile(&edits);
+        let RequestEdits { withheld, lines } = RequestEdits::compile(&edits, &[HeaderName::from_static("x-kept")]);
         let gone = |name: &str| withheld.contains(Known::of(name), name);
-        for name in ["X-Gone", "x-set", "Via", "X-Forwarded-Port", "x-request-id", &long, &long.to_uppercase()] {
+        for name in [
+            "X-Gone",
+            "x-set",
+            "X-Kept",
+            "x_kept",
+            "X_Gone",
+            "Via",
+            "X-Forwarded-Port",
+            "x-request-id",
+            &long,
+            &long.to_uppercase(),
+        ] {
             assert!(gone(name), "{name}");
         }
         for name in ["x-add", "x-gond", "x-gon", "host", "x-forwarded-for", "x-forwarded-host", "", &format!("{long}s")]

@@ -40,6 +40,30 @@ impl FieldLines {
         self.0.extend_from_slice(b"\r\n");
     }
 
+    /// Adds a line for a text of any kind: bytes that are not visible ASCII, and `%`, are percent-encoded.
+    pub fn push_text(&mut self, name: &str, text: &str) {
+        self.push_texts(name, std::iter::once(text));
+    }
+
+    /// As [`FieldLines::push_text`] for several texts, with a space between two.
+    pub fn push_texts<'t>(&mut self, name: &str, texts: impl Iterator<Item = &'t str>) {
+        const HEX: &[u8; 16] = b"0123456789ABCDEF";
+        let hex = |value: u8| HEX.get(usize::from(value & 15)).copied().unwrap_or_default();
+        self.push_with(name, |out| {
+            for (at, text) in texts.enumerate() {
+                if at > 0 {
+                    out.push(b' ');
+                }
+                for byte in text.bytes() {
+                    match byte {
+                        b'!'..=b'~' if byte != b'%' => out.push(byte),
+                        _ => out.extend_from_slice(&[b'%', hex(byte >> 4), hex(byte)]),
+                    }
+                }
+            }
+        });
+    }
+
     /// Adds all lines of another list.
     pub fn extend(&mut self, lines: &Self) {
         self.0.extend_from_slice(&lines.0);
@@ -74,6 +98,15 @@ mod tests {
         more.push("via", "1.1 caf\u{e9}".as_bytes());
         lines.extend(&more);
         assert_eq!(lines.as_bytes(), "x-a: 1: 2\r\nx-empty: \r\nvia: 1.1 caf\u{e9}\r\n".as_bytes());
+    }
+
+    #[test]
+    fn texts_cannot_end_their_line() {
+        let mut lines = FieldLines::default();
+        lines.push_text("x-subject", "a b\r\nx-evil: 100%\u{e9}");
+        lines.push_texts("x-scopes", ["orders:read", "a b"].into_iter());
+        let text = "x-subject: a%20b%0D%0Ax-evil:%20100%25%C3%A9\r\nx-scopes: orders:read a%20b\r\n";
+        assert_eq!(lines.as_bytes(), text.as_bytes());
     }
 
     proptest! {

@@ -1,23 +1,18 @@
 //! What an upstream's certificate is verified against.
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject;
+use rustls::ClientConfig;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 
-use crate::base::crypto;
+use crate::base::trust::Authorities;
 use crate::config::checked::UpstreamTls;
 
-/// The trust anchors of one upstream: its own bundle, or the system's.
+/// The name that an upstream has to prove, and who may vouch for it.
 #[derive(Clone, Debug)]
 pub struct Trust {
     server_name: ServerName<'static>,
-    /// `None`: the system's.
-    bundle: Option<Vec<CertificateDer<'static>>>,
-    http1: Arc<ClientConfig>,
+    authorities: Authorities,
 }
 
 impl Trust {
@@ -25,35 +20,11 @@ impl Trust {
     pub fn load(tls: &UpstreamTls) -> Result<Self, String> {
         let server_name = ServerName::try_from(tls.server_name.to_string())
             .map_err(|_| format!("`{}` is not a server name", tls.server_name))?;
-        let mut roots = RootCertStore::empty();
-        let bundle = match &tls.ca {
-            Some(path) => {
-                let shown = path.display();
-                let parsed: Result<Vec<_>, _> =
-                    CertificateDer::pem_file_iter(path).and_then(|certificates| certificates.collect());
-                let bundle = parsed.map_err(|error| format!("tls.ca: cannot read {shown}: {error}"))?;
-                if bundle.is_empty() {
-                    return Err(format!("tls.ca: {shown} holds no certificate"));
-                }
-                for certificate in &bundle {
-                    roots.add(certificate.clone()).map_err(|error| format!("tls.ca: {shown}: {error}"))?;
-                }
-                Some(bundle)
-            }
-            None => {
-                // Single unreadable system certificates are common and no reason to trust none.
-                let system = rustls_native_certs::load_native_certs();
-                roots.add_parsable_certificates(system.map_err(|error| format!("the system's certificates: {error}"))?);
-                None
-            }
+        let authorities = match &tls.ca {
+            Some(path) => Authorities::load(Some(path)).map_err(|error| format!("tls.ca: {error}"))?,
+            None => Authorities::load(None)?,
         };
-        let mut http1 = ClientConfig::builder_with_provider(crypto::provider())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| error.to_string())?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        http1.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { server_name, bundle, http1: Arc::new(http1) })
+        Ok(Self { server_name, authorities })
     }
 
     /// Sent as SNI and verified.
@@ -65,20 +36,18 @@ impl Trust {
     /// The upstream's own bundle, when it has one.
     #[must_use]
     pub fn bundle(&self) -> Option<&[CertificateDer<'static>]> {
-        self.bundle.as_deref()
+        self.authorities.bundle()
     }
 
     /// For connections that speak HTTP/1.1 only; sessions are resumed among them.
     #[must_use]
     pub fn http1(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.http1)
+        self.authorities.http1()
     }
 
     /// Equal for equal bundles, so that a bundle changed on disk is noticed by the next reload.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        self.bundle.hash(&mut hasher);
-        hasher.finish()
+        self.authorities.fingerprint()
     }
 }

@@ -1,8 +1,11 @@
 //! The program itself, as people and scripts start it: what it prints, and how it ends.
 
-mod process;
+pub mod process;
 
 mod explain;
+mod key;
 mod read;
 mod run;
 mod signals;
+mod test;
+mod token;

@@ -9,8 +9,9 @@ use sluice::config::{default_bootstrap, read_routes};
 use sluice::listener::client_io::ConnectionFacts;
 use sluice::listener::request::{Read, Request};
 use sluice::listener::worker::{Drain, Settings, Worker};
+use sluice::pipeline::Given;
 use sluice::pipeline::exchange::Exchange;
-use sluice::snapshot::{Builder, Snapshots};
+use sluice::snapshot::{Builder, LongLived, Snapshots};
 use sluice::telemetry::access_log::AccessLog;
 use sluice::telemetry::metrics::Metrics;
 use sluice::upstream::Resolve;
@@ -63,7 +64,8 @@ fn worker() -> Worker {
     let reading = read_routes(ROUTES, "routes.yaml");
     assert!(reading.report.is_ok(), "{}", reading.report);
     let runtime = tokio::runtime::Handle::current();
-    let builder = Builder { metrics: metrics.clone(), resolver: Arc::new(Nowhere), runtime };
+    let builder =
+        Builder { metrics: metrics.clone(), resolver: Arc::new(Nowhere), runtime, lasting: LongLived::new(1 << 20) };
     let snapshots = Arc::new(Snapshots::new(builder.build(reading.routes.unwrap(), reading.report, None)));
     let off = AccessLogSettings { target: AccessLogTarget::Off, buffer: 1 };
     let access_log = Arc::new(AccessLog::start(&off, 1, &metrics).unwrap());
@@ -78,10 +80,10 @@ fn connection() -> Arc<ConnectionFacts> {
 
 fn begin(worker: &Worker, connection: &Arc<ConnectionFacts>, bytes: &str) -> (Arc<Exchange>, Vec<u8>) {
     let mut buffer = bytes.as_bytes().to_vec();
-    match Request::read(&mut buffer, worker, connection, false, &worker.deadlines.register()) {
+    match Request::read(&mut buffer, worker, connection, false, &worker.deadlines.register(), &Given::default()) {
         Read::Request(request) => (request.exchange, request.carried.head),
         Read::Refused(refused) => (refused.exchange, Vec::new()),
-        Read::Partial => panic!("the head does not end"),
+        Read::Partial | Read::Awaits(_) => panic!("nothing was decided"),
     }
 }
 

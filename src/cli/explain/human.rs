@@ -13,11 +13,12 @@ use crate::route;
 /// What is said of a setting that the route does not write.
 const BY_DEFAULT: &str = "(default)";
 
-impl Explained {
+impl Explained<'_> {
     pub(super) fn to_text(&self) -> String {
         let mut sheet = Sheet::default();
         self.tell_request(&mut sheet);
         self.tell_routes(&mut sheet);
+        self.tell_gate(&mut sheet);
         if let Some(answer) = &self.decision.answer {
             self.tell_answer(answer, &mut sheet);
         }
@@ -90,7 +91,6 @@ impl Explained {
 
     fn tell_forward(&self, plan: &Forward, sheet: &mut Sheet) {
         let written = |key: &str| Some(self.place(key).map_or_else(|| BY_DEFAULT.to_owned(), ToString::to_string));
-        sheet.row("auth", "none: nobody is asked who they are", self.place("auth"));
         sheet.row("max_body", max_body(plan.max_body), written("max_body"));
         sheet.row("target", &*plan.target, self.place("rewrite"));
         match &plan.host {
@@ -116,7 +116,11 @@ impl Explained {
             (UpstreamProtocol::Auto, _) => "HTTP/2 or HTTP/1.1 over TLS",
         };
         let endpoints = Self::endpoints(plan).join(", ");
-        sheet.row("", format!("{endpoints}, {protocol}"), self.upstreams.get(cluster.name()));
+        sheet.row(
+            "",
+            format!("{endpoints}, {protocol}"),
+            self.routes.upstreams.get(cluster.name()).map(|upstream| &upstream.at),
+        );
         let timeouts =
             timeouts(&plan.timeouts).map(|(key, value)| format!("{key} {}", value.as_str().unwrap_or_default()));
         sheet.row("timeouts", timeouts.join(", "), written("timeouts"));

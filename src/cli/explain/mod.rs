@@ -1,34 +1,30 @@
 //! `sluice explain`: the whole decision about one request, by the code that decides in the gateway, without a network.
 
+mod gate;
 mod human;
-mod request;
 mod sheet;
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
-use self::request::Request;
+use super::claims::{claim, put};
+use super::offline::{self, Offline, Request, as_caller, parse_as};
 use super::{Common, FOUND_ERRORS, Failure, Format, print, print_json, read_routes, tell};
 use crate::base::location::Location;
 use crate::base::{byte_size, duration};
-use crate::config::RoutesReading;
-use crate::config::checked::{Bootstrap, HeaderEdits, Timeouts};
-use crate::listener::client_io::{ConnectionFacts, TlsFacts};
-use crate::listener::head::{self, Room, Status};
+use crate::config::checked::expectation::Caller;
+use crate::config::checked::identity::ClaimPath;
+use crate::config::checked::{Bootstrap, HeaderEdits, Routes, Timeouts};
+use crate::listener::head;
 use crate::listener::request::Http1View;
 use crate::listener::worker::Settings;
 use crate::pipeline::rescue::REQUEST_ID;
 use crate::pipeline::verdict::{Answer, Forward};
-use crate::pipeline::{self, Decision};
+use crate::pipeline::{self, Decision, Given};
 use crate::route::{self, Candidate, RouteMatch};
-use crate::snapshot::{Builder, CompiledAction, CompiledRoute, Snapshot};
-use crate::telemetry::metrics::Metrics;
-use crate::upstream::Resolve;
+use crate::snapshot::{CompiledAction, CompiledRoute, Snapshot};
 
 /// In the place of a request id that no client sent.
 const NEW_ID: &str = "<new>";
@@ -37,16 +33,20 @@ const NEW_ID: &str = "<new>";
 pub(super) struct Explain {
     #[command(flatten)]
     request: Request,
+    /// As if this caller had shown a good credential; scopes are separated by commas
+    #[arg(long = "as", value_name = "PARTNER[/SUBJECT][:SCOPE,…]", value_parser = parse_as)]
+    caller: Option<Caller>,
+    /// A claim of this caller; the name may be a JSON pointer, the value JSON; may be repeated
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim, requires = "caller")]
+    claims: Vec<(ClaimPath, Value)>,
 }
 
 impl Explain {
     pub(super) fn carry_out(self, common: &Common) -> Result<(), Failure> {
         let bootstrap = common.bootstrap(FOUND_ERRORS)?;
-        let reading = read_routes(&bootstrap)?;
-        let upstreams = reading.routes.iter().flat_map(|routes| &routes.upstreams);
-        let upstreams = upstreams.map(|(name, upstream)| (Arc::clone(name), upstream.at.clone())).collect();
-        let snapshot = Arc::new(offline(reading)?);
-        let explained = explain(self.request, Arc::clone(&snapshot), upstreams, &bootstrap)?;
+        let offline = Offline::new(read_routes(&bootstrap)?)?;
+        let snapshot = Arc::new(offline.snapshot(None));
+        let explained = self.explain(offline.routes(), &snapshot, &bootstrap)?;
         match common.format {
             Format::Json => print_json(&explained.to_json())?,
             Format::Human => print(&explained.to_text())?,
@@ -59,44 +59,62 @@ impl Explain {
         }
         Ok(())
     }
+
+    fn explain<'r>(
+        self,
+        routes: &'r Routes,
+        snapshot: &Arc<Snapshot>,
+        bootstrap: &Bootstrap,
+    ) -> Result<Explained<'r>, Failure> {
+        let Self { request, mut caller, claims } = self;
+        let is_supposed = caller.is_some();
+        for (path, value) in claims {
+            if caller.as_mut().is_some_and(|caller| !put(&mut caller.claims, &path.0, value)) {
+                return Err(Failure::found(format!("--claim {}: what it is within is no object", path.0.join("/"))));
+            }
+        }
+        let connection = offline::connection(&request);
+        let settings = Settings::of(bootstrap);
+        let snapshot = Arc::clone(snapshot);
+        let (decision, candidates, awaits_keys) = offline::read(&request, &settings, |read| {
+            let decide = |view: &Http1View<'_, '_>, given: &Given| {
+                pipeline::decide(Arc::clone(&snapshot), &connection, view, &settings, given)
+            };
+            let mut awaits_keys = false;
+            let (decision, candidates) = match read {
+                Ok(view) => {
+                    let mut decision = decide(view, &Given::default());
+                    awaits_keys = decision.take_pending().is_some();
+                    if is_supposed || awaits_keys {
+                        // What a credential would have to be is for the route to say, and that is known only now.
+                        let route = decision.route().and_then(|index| snapshot.routes.get(index));
+                        let caller = caller.map(|who| as_caller(&who, route, &snapshot));
+                        decision = decide(view, &Given { waited: true, caller, ..Given::default() });
+                    }
+                    let candidates = candidates(&snapshot, view, &decision);
+                    (decision, candidates)
+                }
+                Err(rejection) => {
+                    let unread = None::<&Http1View<'_, '_>>;
+                    (pipeline::refuse(Arc::clone(&snapshot), &connection, unread, rejection, &settings), Vec::new())
+                }
+            };
+            (decision, candidates, awaits_keys)
+        })?;
+        Ok(Explained { request, snapshot, routes, decision, candidates, is_supposed, awaits_keys })
+    }
 }
 
-fn explain(
-    request: Request,
-    snapshot: Arc<Snapshot>,
-    upstreams: BTreeMap<Arc<str>, Location>,
-    bootstrap: &Bootstrap,
-) -> Result<Explained, Failure> {
-    let connection = ConnectionFacts {
-        listener: Arc::from("explain"),
-        client: SocketAddr::new(request.client, 0),
-        tls: request.url.https.then_some(TlsFacts { version: "TLSv1.3", server_name: None, http2: false }),
+/// The winner and the nearest others, each with whether the path alone would match.
+fn candidates(snapshot: &Snapshot, view: &Http1View<'_, '_>, decision: &Decision) -> Vec<(bool, Candidate)> {
+    let rules: Vec<_> = snapshot.routes.iter().map(|route| &route.matches).collect();
+    let same_path = |candidate: &Candidate| {
+        let Some(path) = rules.get(candidate.index).map(|rule| only_path(rule)) else { return false };
+        let won = pipeline::explain_route(&[&path], view, decision.facts());
+        won.iter().any(|candidate| candidate.verdict == route::Verdict::Won)
     };
-    let settings = Settings::of(bootstrap);
-    let bytes = request.head();
-    let mut room = Room::new();
-    let rejection = match head::parse(&bytes, &mut room, &settings.limits) {
-        Ok(Status::Complete(head, _)) => {
-            let view = Http1View { head: &head, method: request.method.clone() };
-            let decision = pipeline::decide(Arc::clone(&snapshot), &connection, &view, &settings);
-            let rules: Vec<_> = snapshot.routes.iter().map(|route| &route.matches).collect();
-            let candidates = pipeline::explain_route(&rules, &view, decision.facts());
-            let same_path = |candidate: &Candidate| {
-                let Some(path) = rules.get(candidate.index).map(|rule| only_path(rule)) else { return false };
-                let won = pipeline::explain_route(&[&path], &view, decision.facts());
-                won.iter().any(|candidate| candidate.verdict == route::Verdict::Won)
-            };
-            let candidates = candidates.into_iter().map(|candidate| (same_path(&candidate), candidate)).collect();
-            return Ok(Explained { request, snapshot, upstreams, decision, candidates });
-        }
-        Ok(Status::Partial) => {
-            return Err(Failure::found("the request does not end; is there a line break in a field?"));
-        }
-        Err(rejection) => rejection,
-    };
-    let decision =
-        pipeline::refuse(Arc::clone(&snapshot), &connection, None::<&Http1View<'_, '_>>, &rejection, &settings);
-    Ok(Explained { request, snapshot, upstreams, decision, candidates: Vec::new() })
+    let candidates = pipeline::explain_route(&rules, view, decision.facts());
+    candidates.into_iter().map(|candidate| (same_path(&candidate), candidate)).collect()
 }
 
 /// What is left of a rule when only its path counts.
@@ -110,36 +128,21 @@ fn only_path(rule: &RouteMatch) -> RouteMatch {
     }
 }
 
-/// The snapshot of these routes with nothing behind it: names are not resolved.
-pub(super) fn offline(reading: RoutesReading) -> Result<Snapshot, Failure> {
-    let Some(routes) = reading.routes else {
-        return Err(Failure::Config { report: Box::new(reading.report), code: FOUND_ERRORS });
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::found)?;
-    let builder = Builder { metrics: Metrics::new(), resolver: Arc::new(Offline), runtime: runtime.handle().clone() };
-    Ok(builder.build(routes, reading.report, None))
-}
-
-struct Offline;
-
-#[async_trait]
-impl Resolve for Offline {
-    async fn resolve(&self, _host: &str, _port: u16) -> std::io::Result<Vec<SocketAddr>> {
-        Err(std::io::Error::other("offline"))
-    }
-}
-
-struct Explained {
+struct Explained<'r> {
     request: Request,
     snapshot: Arc<Snapshot>,
-    /// Where upstreams are written.
-    upstreams: BTreeMap<Arc<str>, Location>,
+    /// What it is built of.
+    routes: &'r Routes,
     decision: Decision,
     /// With whether the path alone would match.
     candidates: Vec<(bool, Candidate)>,
+    /// The caller is one that is taken for known.
+    is_supposed: bool,
+    /// The gateway would have asked the issuer for its keys.
+    awaits_keys: bool,
 }
 
-impl Explained {
+impl Explained<'_> {
     fn route(&self) -> Option<&CompiledRoute> {
         self.snapshot.routes.get(self.decision.route()?)
     }
@@ -247,6 +250,7 @@ impl Explained {
             "route": self.route().map(|route| &*route.name),
             "routes": routes,
             "errors": self.errors(),
+            "gate": self.gate_json(),
             "outcome": outcome,
             "places": self.places(),
         })

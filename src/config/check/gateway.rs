@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::checked::{
-    AccessLog, AccessLogTarget, Bootstrap, CertificateFiles, ClientAddress, Credentials, Deadlines, Drain, Http2,
-    Limits, Listener, ListenerTls, Log, Pool, Reload, Sandbox,
+    AccessLog, AccessLogTarget, Bootstrap, CertificateFiles, ClientAddress, ClientCertificates, Credentials, Deadlines,
+    Drain, Http2, Limits, Listener, ListenerTls, Log, Pool, Reload, Sandbox,
 };
 use super::super::defaults;
 use super::super::model::{self, At, List, Network, OrOff, Threads, gateway as written};
@@ -44,8 +44,8 @@ pub(in crate::config) fn check(
     unique_names(written, reader);
     let routes = written.routes.as_ref().map_or(defaults::ROUTES, |path| &path.value.0);
     Some(Bootstrap {
-        store: None,
-        credentials: Credentials { token_cache: 32 << 20, revocations: None },
+        store: store(written.store.as_ref(), folder),
+        credentials: credentials(part(&written.credentials), folder, reader),
         file: Arc::clone(file),
         threads: threads(written.threads.as_ref(), reader),
         listeners,
@@ -115,11 +115,27 @@ fn listener_tls(tls: &written::ListenerTls, folder: &Path, reader: &mut Reader<'
         }
     }
     ListenerTls {
-        client_certificates: None,
+        client_certificates: tls
+            .client_certificates
+            .as_ref()
+            .and_then(|asked| client_certificates(asked, folder, reader)),
         certificates,
         tls13_only: tls.min_version.as_ref().is_some_and(|version| version.value == written::TlsVersion::Tls13),
         http2: tls.http2.as_ref().is_none_or(|http2| http2.value.0),
     }
+}
+
+fn client_certificates(
+    written: &At<written::ClientCertificates>,
+    folder: &Path,
+    reader: &mut Reader<'_>,
+) -> Option<ClientCertificates> {
+    let mode = written.value.mode.as_ref();
+    Some(ClientCertificates {
+        required: mode.is_none_or(|mode| mode.value == written::CertificateMode::Required),
+        ca: resolve(folder, &written.value.ca.as_ref()?.value.0),
+        at: reader.location(written.span),
+    })
 }
 
 fn networks(written: Option<&At<List<Network>>>, reader: &mut Reader<'_>) -> Vec<ipnet::IpNet> {
@@ -274,6 +290,21 @@ fn drain(drain: written::Drain, reader: &mut Reader<'_>) -> Drain {
     Drain {
         delay: time(drain.delay.as_ref(), defaults::DRAIN_DELAY, from_zero.clone(), reader),
         timeout: time(drain.timeout.as_ref(), defaults::DRAIN_TIMEOUT, from_zero, reader),
+    }
+}
+
+fn store(written: Option<&At<OrOff<written::Store>>>, folder: &Path) -> Option<std::path::PathBuf> {
+    match &written?.value {
+        OrOff::Off => None,
+        OrOff::On(store) => store.file.as_ref().map(|file| resolve(folder, &file.value.0)),
+    }
+}
+
+fn credentials(credentials: written::Credentials, folder: &Path, reader: &mut Reader<'_>) -> Credentials {
+    let cache = size(credentials.token_cache.as_ref(), defaults::TOKEN_CACHE, 64 << 10..=64 << 30, reader);
+    Credentials {
+        token_cache: usize::try_from(cache).unwrap_or(usize::MAX),
+        revocations: credentials.revocations.map(|file| resolve(folder, &file.value.0)),
     }
 }
 

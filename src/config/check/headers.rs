@@ -66,6 +66,13 @@ pub(super) fn edits(
     }
 }
 
+/// The fields that get a value, with their places; without a word about what is wrong with them.
+pub(super) fn written(edits: Option<&At<Box<written::HeaderEdits>>>) -> Vec<(HeaderName, Span)> {
+    let lists = edits.into_iter().flat_map(|edits| [&edits.value.set, &edits.value.add]).flatten();
+    let names = lists.flat_map(|named| &named.value.0).map(|(name, _)| name);
+    names.filter_map(|name| Some((HeaderName::from_bytes(name.value.as_bytes()).ok()?, name.span))).collect()
+}
+
 fn pairs(written: Option<&At<Named<Text>>>, side: Side, reader: &mut Reader<'_>) -> Vec<(HeaderName, HeaderValue)> {
     let mut seen: Vec<(HeaderName, Span)> = Vec::new();
     let mut pairs = Vec::new();
@@ -90,8 +97,17 @@ fn first_time(name: &HeaderName, span: Span, seen: &[(HeaderName, Span)], reader
 }
 
 fn editable(text: &str, span: Span, side: Side, reader: &mut Reader<'_>) -> Option<HeaderName> {
+    allowed(text, span, side, "edited", reader)
+}
+
+/// The name of a request field that may carry what we decide.
+pub(super) fn free(text: &str, span: Span, reader: &mut Reader<'_>) -> Option<HeaderName> {
+    allowed(text, span, Side::Request, "used for this", reader)
+}
+
+fn allowed(text: &str, span: Span, side: Side, what: &str, reader: &mut Reader<'_>) -> Option<HeaderName> {
     let name = name(text, span, reader)?;
     let Some(why) = forbidden(&name, side) else { return Some(name) };
-    reader.note(Diagnostic::new(Code::ForbiddenHeader, span, format!("header `{name}` cannot be edited")).note(why));
+    reader.note(Diagnostic::new(Code::ForbiddenHeader, span, format!("header `{name}` cannot be {what}")).note(why));
     None
 }

@@ -1,20 +1,31 @@
 //! From what is written to what is checked; every mistake is noted, none hides another.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::model::{self, At, Count, Size};
-use super::report::{Code, Diagnostic};
+use super::model::{self, At, Count, List, Size, Text};
+use super::report::{Code, Diagnostic, Span};
 use super::yaml::Reader;
 use crate::base::{byte_size, duration};
 
+mod access;
+mod callers;
+mod claims;
+mod expectation;
 pub(super) mod gateway;
 mod headers;
+mod identity;
+mod issuer;
+mod limits;
 mod log_level;
 mod matching;
+mod partner;
 mod route;
 pub(super) mod routes;
+mod secret;
 mod template;
 mod upstream;
 
@@ -84,6 +95,63 @@ fn not_empty<T>(list: &At<model::List<T>>, what: &str, help: &str, reader: &mut 
         return false;
     }
     true
+}
+
+/// The entries of a list that has some, each once and none of them empty.
+fn texts(written: Option<&At<List<Text>>>, what: &str, help: &str, reader: &mut Reader<'_>) -> Vec<Arc<str>> {
+    let Some(list) = written else { return Vec::new() };
+    not_empty(list, what, help, reader);
+    let mut seen = HashSet::new();
+    let mut kept = Vec::new();
+    for At { value: Text(text), span, .. } in &list.value.0 {
+        if text.is_empty() {
+            reader.note(Diagnostic::new(Code::EmptyText, *span, format!("an entry of {what} is empty")));
+        } else if seen.insert(&**text) {
+            kept.push(Arc::from(&**text));
+        } else {
+            matching::repeated(*span, text, reader);
+        }
+    }
+    kept
+}
+
+/// A list of scopes; none of them may have a space in it, or it would be two (RFC 6749 §3.3).
+fn scopes(written: Option<&At<List<Text>>>, what: &str, reader: &mut Reader<'_>) -> Vec<Arc<str>> {
+    for At { value: Text(text), span, .. } in written.iter().flat_map(|list| &list.value.0) {
+        let sound = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\');
+        if !text.bytes().all(sound) {
+            let mistake =
+                Diagnostic::new(Code::Scope, *span, format!("`{text}` is not a scope (RFC 6749 section 3.3)"));
+            reader.note(if text.contains(' ') { mistake.label("one entry for each scope") } else { mistake });
+        }
+    }
+    texts(written, what, "leave it out when no scope is meant", reader)
+}
+
+/// Whether a name can be one; it becomes a part of labels and log lines.
+fn name_is_sound(name: &At<Box<str>>, reader: &mut Reader<'_>) {
+    if let Err(message) = model::check_name(&name.value) {
+        reader.note(Diagnostic::new(Code::Name, name.span, message));
+    }
+}
+
+/// The label of names beyond the limit of metrics.
+const BEYOND: &str = "other";
+
+/// A name of a metric's own would mix two things in one series.
+fn not_reserved(name: &str, span: Span, reserved: &[&str], reader: &mut Reader<'_>) {
+    if reserved.contains(&name) {
+        let mistake = Diagnostic::new(Code::ReservedName, span, format!("the name `{name}` is reserved"));
+        reader.note(mistake.label("choose another name").note(match name {
+            BEYOND => "metrics use it for all names beyond their limit",
+            _ => "metrics use it for requests that no route matched",
+        }));
+    }
+}
+
+/// A mode that only counts.
+fn observes(mode: Option<&At<model::access::Mode>>) -> bool {
+    mode.is_some_and(|mode| mode.value == model::access::Mode::Observe)
 }
 
 /// Resolves a path against the folder of the file it is written in. `..` is taken away where that leads to the same

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use http::{HeaderValue, StatusCode};
 
 use super::super::checked::identity::Auth;
+use super::super::checked::limits::LimitFields;
 use super::super::checked::{Engine, HostRewrite, Rewrite, RouteAction, RouteTarget, Timeouts};
 use super::super::defaults;
-use super::super::model::{At, Count, OrOff, Text, routes as written};
+use super::super::model::{At, Count, OrOff, Text, limits as written_limits, routes as written};
 use super::super::report::{Code, Diagnostic, Span};
 use super::super::yaml::{Reader, did_you_mean, list_of};
+use super::callers::Callers;
 use super::headers::{self, Side};
 use super::template::{self, Makes};
-use super::{positive, time};
+use super::{access, limits, positive, time};
 use crate::base::{byte_size, host_pattern};
 use crate::route::{PathPattern, Segment};
 
@@ -27,9 +29,20 @@ const ACTIONS: [&str; 3] = ["upstream", "redirect", "respond"];
 pub(super) struct Around<'a> {
     /// Every upstream that was written.
     pub(super) upstreams: &'a HashMap<&'a str, UpstreamState>,
+    pub(super) callers: &'a Callers<'a>,
     pub(super) timeouts: Timeouts,
     pub(super) max_body: Option<u64>,
     pub(super) engine: Option<&'a At<written::Engine>>,
+    pub(super) limit_fields: Option<&'a At<written_limits::LimitFields>>,
+}
+
+/// What routes have named.
+#[derive(Default)]
+pub(super) struct Used<'a> {
+    pub(super) upstreams: BTreeSet<&'a str>,
+    pub(super) issuers: BTreeSet<&'a str>,
+    /// The limits of the route that was checked last.
+    pub(super) limits: Vec<(Arc<str>, Span)>,
 }
 
 /// What a route has to know of an upstream.
@@ -43,16 +56,16 @@ pub(super) struct UpstreamState {
 /// Names for what is wrong with an upstream are given to each route that uses it, up to so many.
 const INHERITED: usize = 3;
 
-/// Checks one route; only to be used when no error was noted. `used` gathers the upstreams that are named.
+/// Checks one route; only to be used when no error was noted. `used` gathers what is named.
 pub(super) fn check<'a>(
     written: &'a written::Route,
     pattern: Option<&PathPattern>,
     around: &Around<'_>,
-    used: &mut BTreeSet<&'a str>,
+    used: &mut Used<'a>,
     reader: &mut Reader<'_>,
 ) -> Option<RouteAction> {
-    used.extend(written.upstream.as_ref().map(|upstream| &*upstream.value.0));
-    let auth = auth(written, reader);
+    used.upstreams.extend(written.upstream.as_ref().map(|upstream| &*upstream.value.0));
+    let auth = access::check(written, around.callers, &mut used.issuers, reader);
     let action = action(written, reader);
     let target = match action {
         Some("upstream") => forward(written, pattern, around, reader),
@@ -65,14 +78,22 @@ pub(super) fn check<'a>(
     }
     let request_headers = headers::edits(written.request_headers.as_ref(), Side::Request, reader);
     let response_headers = headers::edits(written.response_headers.as_ref(), Side::Response, reader);
+    for (name, place) in headers::written(written.request_headers.as_ref()) {
+        around.callers.not_identity(&name, place, reader);
+    }
+    let limits = limits(written, auth.as_ref(), reader);
+    let plans = auth.as_ref().filter(|auth| matches!(auth, Auth::Required(_))).map(|_| &around.callers.rooms[..]);
+    let cost = limits::cost(written, limits.rooms.iter().chain(plans.unwrap_or_default()), reader);
+    used.limits = limits.names;
+    let addresses = written.addresses.as_ref().map(|addresses| access::addresses(&addresses.value, reader));
     let timeouts = timeouts(written.timeouts.as_ref().map(|timeouts| &*timeouts.value), &around.timeouts, reader);
     let places = written.keys.written.iter().map(|(key, span)| (*key, reader.location(*span)));
     let places: BTreeMap<_, _> = places.collect();
     Some(RouteAction {
-        addresses: None,
-        limits: super::super::checked::limits::Limits::default(),
-        limit_fields: super::super::checked::limits::LimitFields::default(),
-        cost: std::num::NonZeroU32::MIN,
+        addresses,
+        limits: limits.limits,
+        limit_fields: limit_fields(written, around),
+        cost,
         target: target?,
         auth: auth?,
         request_headers,
@@ -89,17 +110,25 @@ pub(super) fn max_body(written: &OrOff<super::super::model::Size>) -> Option<u64
     written.clone().on().map(|size| size.0)
 }
 
-/// Closed by default: a route without `auth` is a mistake, never an open door.
-fn auth(written: &written::Route, reader: &mut Reader<'_>) -> Option<Auth> {
-    if !written.keys.is_meant("auth") {
-        let name = written.name.as_ref().map_or("this route".into(), |name| format!("route `{}`", name.value.0));
-        let message = format!("{name} does not say how its callers are known");
-        let mistake =
-            Diagnostic::new(Code::NoAuth, written.keys.mapping, message).label("`auth` is missing in this route");
-        reader.note(mistake.help("write `auth: none` out loud if everybody may come in"));
+/// The limits of the route. Such as tell callers apart need callers that are known.
+fn limits(written: &written::Route, auth: Option<&Auth>, reader: &mut Reader<'_>) -> limits::Checked {
+    let checked = limits::of_route(written, reader);
+    if let (Some(Auth::None), Some(place)) = (auth, checked.asks_callers) {
+        let mut mistake = Diagnostic::new(Code::UnknownCallers, place, "this route asks nobody who they are")
+            .label("so this tells callers apart by address at best");
+        if let Some(auth) = written.keys.place("auth") {
+            mistake = mistake.also(auth, "nobody is asked here");
+        }
+        reader.note(mistake.help("write `per: address`, or ask callers for a credential"));
     }
-    match written.auth.as_ref()?.value {
-        written::Auth::None => Some(Auth::None),
+    checked
+}
+
+fn limit_fields(written: &written::Route, around: &Around<'_>) -> LimitFields {
+    match written.rate_limit_fields.as_ref().or(around.limit_fields).map(|fields| fields.value) {
+        Some(written_limits::LimitFields::Off) => LimitFields::Off,
+        Some(written_limits::LimitFields::Both) => LimitFields::Both,
+        Some(written_limits::LimitFields::Standard) | None => LimitFields::Standard,
     }
 }
 

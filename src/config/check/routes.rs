@@ -4,20 +4,22 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::super::checked::identity::Identity;
+use super::super::checked::expectation::Expectation;
 use super::super::checked::{Route, RouteAction, Routes, Timeouts, Upstream};
 use super::super::defaults;
 use super::super::model::{At, Guarded, Named, routes as written};
 use super::super::report::{Code, Diagnostic, Span};
 use super::super::yaml::Reader;
+use super::callers::{self, Callers};
+use super::expectation::{self, Names};
+use super::partner::limit_named_twice;
+use super::route::Used;
 use super::route::{self, Around, UpstreamState};
-use super::{matching, upstream, version};
+use super::{BEYOND, matching, name_is_sound, not_reserved, upstream, version};
 use crate::route::{RouteMatch, conflicts};
 
 /// The label of requests that no route matched.
 const UNROUTED: &str = "none";
-/// The label of names beyond the limit of metrics.
-const BEYOND: &str = "other";
 /// Names that metrics give a meaning of their own.
 const RESERVED_ROUTES: [&str; 2] = [UNROUTED, BEYOND];
 const RESERVED_UPSTREAMS: [&str; 1] = [BEYOND];
@@ -37,8 +39,16 @@ pub(in crate::config) fn check(
     let timeouts = route::timeouts(defaults.timeouts.as_ref().map(|timeouts| &timeouts.value), &factory, reader);
     let max_body = defaults.max_body.as_ref().map_or(Some(defaults::MAX_BODY), |limit| route::max_body(&limit.value));
     let (upstreams, states) = self::upstreams(written.upstreams.as_ref(), folder, reader);
-    let around = Around { upstreams: &states, timeouts, max_body, engine: defaults.engine.as_ref() };
-    let mut used = BTreeSet::new();
+    let callers = callers::check(written, folder, reader);
+    let around = Around {
+        upstreams: &states,
+        callers: &callers,
+        timeouts,
+        max_body,
+        engine: defaults.engine.as_ref(),
+        limit_fields: defaults.rate_limit_fields.as_ref(),
+    };
+    let mut used = Used::default();
     let mut routes = Vec::new();
     let mut all_sound = written.routes.is_some();
     for (index, one) in written.routes.iter().flat_map(|list| &list.value.0).enumerate() {
@@ -47,10 +57,15 @@ pub(in crate::config) fn check(
         routes.extend(route);
     }
     unique_names(&mut routes, reader);
+    unique_limits(&mut routes, &callers, reader);
     ties(&mut routes, reader);
+    tests(written, &mut routes, &callers, &states, reader);
     // A mistake in a route may well be what hides the name of its upstream.
     if all_sound {
-        unused(written.upstreams.as_ref(), &used, reader);
+        unused(written, &used, reader);
+    }
+    if written.partners.is_some() && callers.faults.is_empty() {
+        unused_plans(written, &callers, reader);
     }
     if reader.is_faulty() {
         return None;
@@ -59,20 +74,36 @@ pub(in crate::config) fn check(
     Some(Routes {
         file: Arc::clone(file),
         version: digest.to_owned(),
-        issuers: BTreeMap::new(),
-        plans: BTreeMap::new(),
-        partners: BTreeMap::new(),
-        identity: Identity { partner: None, subject: None, scopes: None, token: None },
+        issuers: callers.sound_issuers,
+        plans: callers.plans,
+        partners: callers.partners,
+        identity: callers.identity,
         upstreams,
         routes,
     })
 }
 
-fn unused(written: Option<&At<Named<Guarded<written::Upstream>>>>, used: &BTreeSet<&str>, reader: &mut Reader<'_>) {
-    for (name, _) in written.iter().flat_map(|named| &named.value.0) {
-        if !used.contains(&*name.value) {
+fn unused(written: &written::RoutesFile, used: &Used<'_>, reader: &mut Reader<'_>) {
+    for (name, _) in written.upstreams.iter().flat_map(|named| &named.value.0) {
+        if !used.upstreams.contains(&*name.value) {
             let message = format!("no route uses the upstream `{}`", name.value);
             reader.note(Diagnostic::new(Code::UnusedUpstream, name.span, message));
+        }
+    }
+    for (name, _) in written.issuers.iter().flat_map(|named| &named.value.0) {
+        if !used.issuers.contains(&*name.value) {
+            let message = format!("no route uses the issuer `{}`", name.value);
+            reader.note(Diagnostic::new(Code::UnusedIssuer, name.span, message));
+        }
+    }
+}
+
+fn unused_plans(written: &written::RoutesFile, callers: &Callers<'_>, reader: &mut Reader<'_>) {
+    let used: BTreeSet<&str> = callers.partners.values().filter_map(|partner| partner.plan.as_deref()).collect();
+    for (name, _) in written.plans.iter().flat_map(|named| &named.value.0) {
+        if !used.contains(&*name.value) {
+            let message = format!("no partner is on the plan `{}`", name.value);
+            reader.note(Diagnostic::new(Code::UnusedPlan, name.span, message));
         }
     }
 }
@@ -103,23 +134,6 @@ fn upstreams<'a>(
     (sound, states)
 }
 
-fn name_is_sound(name: &At<Box<str>>, reader: &mut Reader<'_>) {
-    if let Err(message) = super::super::model::check_name(&name.value) {
-        reader.note(Diagnostic::new(Code::Name, name.span, message));
-    }
-}
-
-/// A name of a metric's own would mix two things in one series.
-fn not_reserved(name: &str, span: Span, reserved: &[&str], reader: &mut Reader<'_>) {
-    if reserved.contains(&name) {
-        let mistake = Diagnostic::new(Code::ReservedName, span, format!("the name `{name}` is reserved"));
-        reader.note(mistake.label("choose another name").note(match name {
-            UNROUTED => "metrics use it for requests that no route matched",
-            _ => "metrics use it for all names beyond their limit",
-        }));
-    }
-}
-
 /// A route on its way: what is wrong with it is still being gathered.
 struct Checked {
     name: Arc<str>,
@@ -129,6 +143,11 @@ struct Checked {
     match_span: Span,
     action: Option<RouteAction>,
     faults: Vec<String>,
+    /// The names of its limits.
+    limits: Vec<(Arc<str>, Span)>,
+    tests: Vec<Expectation>,
+    /// Its place in the file's list.
+    index: usize,
     at: crate::base::location::Location,
 }
 
@@ -138,7 +157,7 @@ impl Checked {
             Some(action) if self.faults.is_empty() => Ok(action),
             _ => Err(self.faults),
         };
-        Route { name: self.name, matches: self.matches, action, tests: Vec::new(), at: self.at }
+        Route { name: self.name, matches: self.matches, action, tests: self.tests, at: self.at }
     }
 }
 
@@ -148,7 +167,7 @@ fn route<'a>(
     index: usize,
     written: &'a At<Guarded<written::Route>>,
     around: &Around<'_>,
-    used: &mut BTreeSet<&'a str>,
+    used: &mut Used<'a>,
     reader: &mut Reader<'_>,
 ) -> Option<Checked> {
     let mut faults = written.value.faults.clone();
@@ -192,6 +211,9 @@ fn route<'a>(
         match_span: route.keys.place("match").unwrap_or(written.span),
         action,
         faults,
+        limits: std::mem::take(&mut used.limits),
+        tests: Vec::new(),
+        index,
         at: reader.location(written.span),
     })
 }
@@ -208,6 +230,65 @@ fn unique_names(routes: &mut [Checked], reader: &mut Reader<'_>) {
         let message = format!("two routes have the name `{}`", route.name);
         let mistake = Diagnostic::new(Code::RouteName, route.name_span.unwrap_or(route.span), message);
         blame(routes, [first, index], mistake.label("again here").also(first_span, "first here"), reader);
+    }
+}
+
+/// Metrics, logs and answers tell limits by their names. A route gives way to a plan: plans are everybody's.
+fn unique_limits(routes: &mut [Checked], callers: &Callers<'_>, reader: &mut Reader<'_>) {
+    let of_plans = callers.limit_names.iter().map(|(name, span)| (name, None, *span));
+    let of_routes = routes.iter().enumerate();
+    let of_routes =
+        of_routes.flat_map(|(index, route)| route.limits.iter().map(move |(name, span)| (name, Some(index), *span)));
+    let mut seen: HashMap<Arc<str>, (Option<usize>, Span)> = HashMap::new();
+    let mut clashes = Vec::new();
+    for (name, owner, span) in of_plans.chain(of_routes) {
+        let Some(owner) = owner else {
+            seen.insert(Arc::clone(name), (None, span));
+            continue;
+        };
+        match seen.get(name) {
+            Some((first, place)) => {
+                clashes.push(([first.unwrap_or(owner), owner], limit_named_twice(name, span, *place)));
+            }
+            None => {
+                seen.insert(Arc::clone(name), (Some(owner), span));
+            }
+        }
+    }
+    for (both, mistake) in clashes {
+        // Routes of one name have limits of one name, too, which has been told.
+        let [first, second] = both.map(|index| routes.get(index).map(|route| &route.name));
+        if both[0] != both[1] && first == second {
+            continue;
+        }
+        blame(routes, both, mistake, reader);
+    }
+}
+
+/// Mistakes in tests are told, and close nothing: no request depends on them.
+fn tests(
+    written: &written::RoutesFile,
+    routes: &mut [Checked],
+    callers: &Callers<'_>,
+    upstreams: &States<'_>,
+    reader: &mut Reader<'_>,
+) {
+    let names: Vec<Arc<str>> = routes.iter().map(|route| Arc::clone(&route.name)).collect();
+    let names = Names {
+        routes: names.iter().map(|name| &**name).collect(),
+        upstreams: upstreams.keys().copied().collect(),
+        callers,
+    };
+    let list = written.routes.as_ref().map(|list| &list.value.0);
+    for checked in routes {
+        let route = list.and_then(|list| list.get(checked.index)).and_then(|route| route.value.value.as_ref());
+        let tests = route.and_then(|route| route.tests.as_ref());
+        let Some(tests) =
+            tests.and_then(|tests| Some(At { value: tests.value.value.clone()?, span: tests.span, node: tests.node }))
+        else {
+            continue;
+        };
+        checked.tests = expectation::check(&tests, &names, reader);
     }
 }
 

@@ -9,6 +9,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 use regex::bytes::Regex;
 
+use crate::base::host_pattern::is_name;
 use crate::base::location::Location;
 use crate::base::secret::Secret;
 
@@ -275,15 +276,43 @@ pub struct ApiKey {
     pub scopes: Option<Vec<Arc<str>>>,
 }
 
-/// What tells a client certificate; unique over all partners.
+/// What tells a client certificate; unique over all partners. Names are subject alternative names in the one form that is compared, which
+/// [`dns`](Self::dns), [`uri`](Self::uri) and [`email`](Self::email) make.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CertificateName {
-    /// A subject alternative name, in lower case.
     Dns(Box<str>),
+    /// Byte for byte.
     Uri(Box<str>),
+    /// In lower case.
     Email(Box<str>),
     /// SHA-256 of the certificate.
     Fingerprint([u8; 32]),
+}
+
+impl CertificateName {
+    /// A host name without wildcard, in lower case; `None` for anything else.
+    #[must_use]
+    pub fn dns(name: &str) -> Option<Self> {
+        is_name(name).then(|| Self::Dns(name.to_ascii_lowercase().into()))
+    }
+
+    /// A URI, byte for byte, as a SPIFFE id is compared.
+    #[must_use]
+    pub fn uri(uri: &str) -> Option<Self> {
+        let (scheme, rest) = uri.split_once(':')?;
+        let of_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && scheme.bytes().all(of_scheme);
+        let is_uri = is_scheme && !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic());
+        is_uri.then(|| Self::Uri(uri.into()))
+    }
+
+    /// A mailbox, its host in lower case; what is before the `@` counts as it is written (RFC 5280 §7.5).
+    #[must_use]
+    pub fn email(mailbox: &str) -> Option<Self> {
+        let (local, host) = mailbox.rsplit_once('@')?;
+        let is_mailbox = !local.is_empty() && local.bytes().all(|byte| byte.is_ascii_graphic()) && is_name(host);
+        is_mailbox.then(|| Self::Email(format!("{local}@{}", host.to_ascii_lowercase()).into()))
+    }
 }
 
 /// How upstreams learn who calls. Clients cannot send these fields: they are taken off every request.
@@ -310,3 +339,27 @@ pub struct IdentityToken {
 
 /// Everybody who is known, by name.
 pub type Partners = BTreeMap<Arc<str>, Partner>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_a_certificate_has_one_form() {
+        let dns = |name: &str| CertificateName::dns(name).map(|name| format!("{name:?}"));
+        let (uri, email) = (CertificateName::uri, CertificateName::email);
+        assert_eq!(dns("Api.Acme.TEST").as_deref(), Some(r#"Dns("api.acme.test")"#));
+        for name in ["", "*.acme.test", "a..b", "a b", ".a", "a.", "\u{fc}.test", "a\0.test"] {
+            assert_eq!(dns(name), None, "{name}");
+        }
+        assert_eq!(uri("spiffe://acme.test/Ns"), Some(CertificateName::Uri("spiffe://acme.test/Ns".into())));
+        assert_eq!(uri("urn:uuid:A"), Some(CertificateName::Uri("urn:uuid:A".into())));
+        for text in ["", "acme", ":a", "a:", "1a:b", "a b:c", "a:b c", "a:\u{fc}", "a:b\n"] {
+            assert_eq!(uri(text), None, "{text}");
+        }
+        assert_eq!(email("Ops@Acme.TEST"), Some(CertificateName::Email("Ops@acme.test".into())));
+        for text in ["", "@acme.test", "ops@", "ops", "o ps@acme.test", "ops@*.test"] {
+            assert_eq!(email(text), None, "{text}");
+        }
+    }
+}

@@ -34,6 +34,10 @@ model! {
         optional log: Log,
         /// How to stop without losing requests.
         optional drain: Drain,
+        /// What survives a restart: quotas, revocations. `off` for nothing.
+        optional store: OrOff<Store> = "off",
+        /// How credentials are kept and recalled.
+        optional credentials: Credentials,
         /// A mock of the partner API for tests. Not served when not written.
         optional sandbox: Sandbox,
     }
@@ -60,6 +64,16 @@ model! {
         optional min_version: TlsVersion = "1.2",
         /// Offer HTTP/2 (ALPN `h2`).
         optional http2: Bool = true,
+        /// Ask clients for a certificate. Nobody is asked when not written.
+        optional client_certificates: ClientCertificates,
+    }
+
+    /// Asks clients for a certificate.
+    ClientCertificates "`client_certificates`" {
+        /// `required` refuses the connection without one; with `optional`, routes decide (`auth: {certificate: true}`).
+        optional mode: CertificateMode = "required",
+        /// A PEM file of the authorities that may have signed it, from the folder of this file. Read again when it changes.
+        required ca: Text,
     }
 
     /// A certificate chain and its private key, both PEM, from the folder of this file. Read again when they change.
@@ -165,6 +179,20 @@ model! {
         optional timeout: Duration = time(defaults::DRAIN_TIMEOUT),
     }
 
+    /// What survives a restart.
+    Store "`store`" {
+        /// The database file, from the folder of this file. Made when it is not there.
+        required file: Text,
+    }
+
+    /// How credentials are kept and recalled.
+    Credentials "`credentials`" {
+        /// Memory for tokens that have been verified; the next request with the same token needs a look-up only.
+        optional token_cache: Size = size(defaults::TOKEN_CACHE),
+        /// A file that lists what is revoked, from the folder of this file. Read again when it changes.
+        optional revocations: Text,
+    }
+
     /// A mock of the partner API for tests.
     Sandbox "`sandbox`" {
         /// IP address and port.
@@ -179,6 +207,11 @@ choices! {
     TlsVersion "a TLS version" {
         Tls12 "1.2",
         Tls13 "1.3",
+    }
+
+    CertificateMode "a mode" {
+        Required "required",
+        Optional "optional",
     }
 
     ReloadMode "a reload mode" {

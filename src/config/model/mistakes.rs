@@ -3,6 +3,9 @@
 use crate::config::report::{Code, Diagnostic};
 use crate::config::yaml::{Entry, Keys, NodeId, Reader, did_you_mean, list_of};
 
+/// Mappings whose writers may have put a secret under a key of their own making.
+const NEAR_SECRETS: [&str; 3] = ["an issuer", "a partner", "an API key"];
+
 /// Notes an unknown key, and gives the one that was most likely meant.
 pub(in crate::config) fn unknown_key(
     entry: &Entry<'_>,
@@ -16,6 +19,9 @@ pub(in crate::config) fn unknown_key(
     }
     let mut mistake = Diagnostic::new(Code::UnknownKey, entry.span, format!("unknown key `{}` in {what}", entry.key));
     let meant = did_you_mean(entry.key, known.iter().copied());
+    if NEAR_SECRETS.contains(&what) && meant.is_none_or(|meant| meant == "api_keys") {
+        reader.hide(entry.value);
+    }
     mistake = match meant {
         Some(meant) => mistake.label(format!("did you mean `{meant}`?")),
         None => mistake.label("not known here"),

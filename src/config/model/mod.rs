@@ -7,13 +7,21 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
+pub(crate) mod access;
+pub(crate) mod expectation;
 pub(crate) mod gateway;
+pub(crate) mod identity;
+mod json;
+pub(crate) mod limits;
 pub(crate) mod routes;
 mod scalar;
+pub(crate) mod secret;
 
 pub(crate) use crate::config::yaml::{At, Guarded};
+pub(crate) use json::{Json, JsonObject};
 pub(crate) use scalar::{
-    Address, Bool, Count, Duration, Host, List, Name, Named, Network, OrOff, Size, Text, Threads, check_name,
+    Address, Bool, Count, Date, Digest, Duration, Host, IpText, List, Name, Named, Network, OneOrMany, OrOff, Size,
+    Text, Threads, check_name, parse_digest,
 };
 
 /// A key of a mapping, for its schema.

@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::{Bool, Count, Duration, Guarded, Host, List, Name, Named, OrOff, Size, Text, choices, model};
+use super::access::{Addresses, Auth};
+use super::expectation::Test;
+use super::identity::{Identity, Issuer, Partner};
+use super::limits::{Concurrency, LimitFields, Plan, Quota, RateLimit};
+use super::{Bool, Count, Duration, Guarded, Host, List, Name, Named, OneOrMany, OrOff, Size, Text, choices, model};
 use crate::config::defaults::{self, size, time};
 use crate::config::report::{Code, Diagnostic};
 use crate::config::yaml::{Kind, NodeId, Read, Reader};
@@ -16,6 +20,14 @@ model! {
         required version: Count,
         /// What holds for every route that does not say otherwise.
         optional defaults: Defaults,
+        /// Who signs tokens, by name.
+        optional issuers: Named<Guarded<Box<Issuer>>>,
+        /// What partners have agreed on, by name.
+        optional plans: Named<Guarded<Plan>>,
+        /// Everybody who is known, by name.
+        optional partners: Named<Guarded<Partner>>,
+        /// How upstreams learn who calls.
+        optional identity: Identity,
         /// The services behind the gateway, by name.
         optional upstreams: Named<Guarded<Upstream>>,
         /// What to do with which requests. The most specific route wins, wherever it stands.
@@ -30,6 +42,8 @@ model! {
         optional max_body: OrOff<Size> = size(defaults::MAX_BODY),
         /// Who forwards.
         optional engine: Engine = "auto",
+        /// Which answer fields tell clients about their limits.
+        optional rate_limit_fields: LimitFields = "standard",
     }
 
     /// How long an upstream may take.
@@ -72,6 +86,19 @@ model! {
         required r#match: Guarded<Box<Match>>,
         /// How callers are known. Has to be written; `none` asks nobody.
         checked auth: Auth,
+        /// Which addresses of clients may call it.
+        optional addresses: Box<Addresses>,
+        /// How often callers may.
+        optional rate_limit: OneOrMany<RateLimit>,
+        /// How many requests a calendar period has.
+        optional quota: OneOrMany<Quota>,
+        /// How many requests may be on their way at the same time.
+        optional concurrency: OneOrMany<Concurrency>,
+        /// What one request counts for in rates and quotas.
+        optional cost: Count = 1,
+        /// Which answer fields tell clients about their limits: `RateLimit` and `RateLimit-Policy` (`standard`), the older
+        /// `X-RateLimit-*` too (`both`), or none. As `defaults` say when not written.
+        optional rate_limit_fields: LimitFields,
         /// Forward to this upstream.
         optional upstream: Text,
         /// Send the client elsewhere.
@@ -95,6 +122,8 @@ model! {
         /// Who forwards: `auto` is Sluice's own forwarder where it can, else Pingora; `pingora` is always Pingora; `direct` is
         /// `auto`, and an error with an upstream that has to be Pingora's. As `defaults` say when not written.
         optional engine: Engine,
+        /// What `sluice test` tries. A mistake in here does not close the route.
+        optional tests: Guarded<List<Test>>,
     }
 
     /// Which requests are meant. All of what is written has to hold.
@@ -153,10 +182,6 @@ choices! {
         Http1 "http1",
         Http2 "http2",
         Auto "auto",
-    }
-
-    Auth "a way to know callers" {
-        None "none",
     }
 
     Engine "an engine" {

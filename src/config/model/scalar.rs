@@ -1,19 +1,20 @@
 //! Single values: text with a unit or a form, read once and never again.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use crate::base::host_pattern::HostPattern;
-use crate::base::{byte_size, duration};
+use crate::base::{byte_size, duration, timestamp};
 use crate::config::report::{Code, Diagnostic};
 use crate::config::yaml::{At, Kind, NodeId, Read, Reader};
 
 /// Names end up as metric labels and log fields.
 const MAX_NAME: usize = 64;
 
+/// Declares a single value: how it is read, and its schema.
 macro_rules! scalars {
     ($( $(#[doc = $doc:literal])* $name:ident($inner:ty) { $read:expr, $schema:tt } )*) => { $(
         $(#[doc = $doc])*
@@ -34,6 +35,7 @@ macro_rules! scalars {
         }
     )* };
 }
+pub(super) use scalars;
 
 scalars! {
     /// Any text.
@@ -83,6 +85,24 @@ scalars! {
         |node, reader| parsed(node, reader, Code::HostPattern, "text for a host such as `api.example.com`", HostPattern::parse),
         { "type": "string", "examples": ["api.example.com", "*.example.com", "*"] }
     }
+
+    /// One address.
+    IpText(IpAddr) {
+        |node, reader| parsed(node, reader, Code::IpAddress, "text for an IP address such as `192.0.2.1`", ip),
+        { "type": "string", "examples": ["192.0.2.1", "2001:db8::1"] }
+    }
+
+    /// A point in time, since 1970 UTC.
+    Date(std::time::Duration) {
+        |node, reader| parsed(node, reader, Code::Date, "text for a date such as `2027-01-31`", timestamp::parse),
+        { "type": "string", "examples": ["2027-01-31", "2027-01-31T18:00:00Z"] }
+    }
+
+    /// SHA-256.
+    Digest([u8; 32]) {
+        digest,
+        { "type": "string", "pattern": "^([0-9A-Fa-f]:?){64}$" }
+    }
 }
 
 /// Reads text and parses it; the parser's error is the message.
@@ -95,7 +115,9 @@ pub(crate) fn parsed<T>(
 ) -> Option<T> {
     let text = match reader.kind(node)? {
         // A number without its unit is a mistake about the unit, not about the type.
-        Kind::Integer | Kind::Fraction if matches!(code, Code::Duration | Code::Size) => reader.scalar(node)?.into(),
+        Kind::Integer | Kind::Fraction if matches!(code, Code::Duration | Code::Size | Code::Rate | Code::Quota) => {
+            reader.scalar(node)?.into()
+        }
         _ => reader.text(node, expected)?,
     };
     match parse(&text) {
@@ -147,7 +169,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn network(text: &str) -> Result<IpNet, String> {
-    if let Ok(address) = text.parse::<std::net::IpAddr>() {
+    if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(address.into());
     }
     let network: IpNet = text.parse().map_err(|_| {
@@ -157,6 +179,33 @@ fn network(text: &str) -> Result<IpNet, String> {
         return Err(format!("`{text}` has bits set behind its prefix; did you mean `{}`?", network.trunc()));
     }
     Ok(network)
+}
+
+fn ip(text: &str) -> Result<IpAddr, String> {
+    text.parse().map_err(|_| format!("`{text}` is not an IP address"))
+}
+
+/// What is no digest may be what should have been digested, so it is not shown.
+fn digest(node: NodeId, reader: &mut Reader<'_>) -> Option<[u8; 32]> {
+    let kind = reader.kind(node)?;
+    // Digits alone look like a number.
+    let text = reader.scalar(node).filter(|_| matches!(kind, Kind::Text | Kind::Integer | Kind::Fraction));
+    let digest = text.and_then(parse_digest);
+    if digest.is_none() {
+        reader.hide(node);
+        let mistake =
+            Diagnostic::new(Code::Digest, reader.span(node), "this is not a SHA-256 in 64 hexadecimal digits");
+        reader.note(mistake.label("hidden here"));
+    }
+    digest
+}
+
+pub(crate) fn parse_digest(text: &str) -> Option<[u8; 32]> {
+    let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
+    let (pairs, rest) = digits.as_chunks::<2>();
+    let nibble = |digit: u8| char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+    let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?)).collect();
+    bytes.filter(|_| rest.is_empty())?.try_into().ok()
 }
 
 /// A list; entries that cannot be read are left out, and noted.
@@ -186,6 +235,39 @@ impl<T: JsonSchema> JsonSchema for List<T> {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "array", "items": generator.subschema_for::<T>() })
+    }
+}
+
+/// One of something, or a list that is not empty.
+#[derive(Clone, Debug)]
+pub(crate) struct OneOrMany<T>(pub(crate) Vec<At<T>>);
+
+impl<T: Read> Read for OneOrMany<T> {
+    fn read(node: NodeId, reader: &mut Reader<'_>) -> Option<Self> {
+        if reader.kind(node)? != Kind::List {
+            return At::read(node, reader).map(|one| Self(vec![one]));
+        }
+        if reader.items(node)?.is_empty() {
+            let mistake = Diagnostic::new(Code::EmptyList, reader.span(node), "an empty list says nothing here");
+            reader.note(mistake.label("nothing is listed"));
+            return None;
+        }
+        List::read(node, reader).map(|List(items)| Self(items))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("OneOrMany{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let one = generator.subschema_for::<T>();
+        json_schema!({ "anyOf": [one.clone(), { "type": "array", "items": one, "minItems": 1 }] })
     }
 }
 

@@ -93,13 +93,22 @@ impl Diagnostic {
 pub struct Report {
     source: Source,
     diagnostics: Vec<Diagnostic>,
+    // Boxed, because reports are errors of functions that usually succeed.
+    marks: Box<Marks>,
+}
+
+#[derive(Clone, Default)]
+struct Marks {
+    /// What has been said already.
     seen: HashSet<(Code, Span, u64)>,
+    /// Parts of the file that may be secrets.
+    hidden: Vec<Span>,
 }
 
 impl Report {
     #[must_use]
     pub fn new(source: Source) -> Self {
-        Self { source, diagnostics: Vec::new(), seen: HashSet::new() }
+        Self { source, diagnostics: Vec::new(), marks: Box::default() }
     }
 
     /// A report with one finding about a file that could not be read at all.
@@ -118,9 +127,14 @@ impl Report {
             *span = Span { start: span.start.min(end), end: span.end.clamp(span.start.min(end), end) };
         }
         let message = foldhash::fast::FixedState::default().hash_one(&diagnostic.message);
-        if self.seen.insert((diagnostic.code, diagnostic.span(), message)) {
+        if self.marks.seen.insert((diagnostic.code, diagnostic.span(), message)) {
             self.diagnostics.push(diagnostic);
         }
+    }
+
+    /// Keeps these parts of the file out of what is shown.
+    pub(crate) fn hide(&mut self, parts: impl IntoIterator<Item = Span>) {
+        self.marks.hidden.extend(parts);
     }
 
     #[must_use]
@@ -176,7 +190,7 @@ impl Report {
     /// Text for a terminal or a log, with the lines of the file; colours are ANSI escapes.
     #[must_use]
     pub fn render_text(&self, color: bool) -> String {
-        render::text(self, &self.source, color)
+        render::text(self, &self.source.without(&self.marks.hidden), color)
     }
 
     /// The same for programs.

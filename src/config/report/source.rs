@@ -1,5 +1,6 @@
 //! A file's text with the places of its lines.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::Span;
@@ -21,6 +22,35 @@ impl Source {
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(breaks).map(|at| u32::try_from(at).unwrap_or(u32::MAX)).collect();
         Self { file: file.into(), text, lines }
+    }
+
+    /// The same with stars for some parts; every place stays where it is.
+    pub(super) fn without(&self, hidden: &[Span]) -> Cow<'_, Self> {
+        if hidden.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let mut parts: Vec<Span> = hidden.to_vec();
+        parts.sort_unstable();
+        let mut text = String::with_capacity(self.text.len());
+        let mut shown = 0;
+        for part in parts {
+            let (start, end) = (self.floor(part.start).max(shown), self.floor(part.end));
+            if start >= end {
+                continue;
+            }
+            text.push_str(self.slice(Span { start: shown, end: start }));
+            // The parser counts the white space before the next key to a block.
+            let end = start + u32::try_from(self.slice(Span { start, end }).trim_end().len()).unwrap_or_default();
+            for character in self.slice(Span { start, end }).chars() {
+                match character {
+                    '\n' | '\r' => text.push(character),
+                    other => text.extend(std::iter::repeat_n('*', other.len_utf8())),
+                }
+            }
+            shown = end;
+        }
+        text.push_str(self.slice(Span { start: shown, end: u32::try_from(self.text.len()).unwrap_or(u32::MAX) }));
+        Cow::Owned(Self { file: Arc::clone(&self.file), text: text.into(), lines: Arc::clone(&self.lines) })
     }
 
     #[must_use]

@@ -3,6 +3,7 @@
 //! serde stops at its first error and calls nobody back about the second; therefore the events of serde-saphyr's own
 //! parser are kept as a tree, and the [`Reader`] takes typed values out of it and notes what is wrong.
 
+mod hidden;
 mod reader;
 mod scalar;
 mod suggest;

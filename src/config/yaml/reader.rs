@@ -177,6 +177,11 @@ impl<'t> Reader<'t> {
         did_you_mean(written, allowed)
     }
 
+    /// Keeps a value out of everything that is shown of the file.
+    pub(crate) fn hide(&mut self, node: NodeId) {
+        self.report.hide(super::hidden::places(self.tree, node));
+    }
+
     /// Where a node is written; for an alias, where the alias is.
     pub(crate) fn span(&self, node: NodeId) -> Span {
         self.tree.node(node).span

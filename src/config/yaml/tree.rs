@@ -7,6 +7,7 @@ use serde_saphyr::granit_parser::{
     self, ErrorKind, Event, Marker, Parser, ScalarStyle, ScanError, StructureStyle, Tag,
 };
 
+use super::hidden;
 use super::scalar::Kind;
 use crate::config::report::{Code, Diagnostic, Report, Source, Span};
 
@@ -18,7 +19,7 @@ const MAX_DEPTH: usize = 32;
 /// Few files have more nodes than this, and space that is not used costs nothing.
 const BYTES_PER_NODE: usize = 6;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct NodeId(u32);
 
 pub(super) struct Node<'t> {
@@ -64,6 +65,10 @@ impl<'t> Tree<'t> {
         self.nodes.len() as u64
     }
 
+    pub(super) fn nodes(&self) -> &[Node<'t>] {
+        &self.nodes
+    }
+
     #[expect(clippy::indexing_slicing, reason = "ids are only made by pushing, and a tree only sees its own")]
     pub(super) fn node(&self, id: NodeId) -> &Node<'t> {
         &self.nodes[id.0 as usize]
@@ -91,7 +96,10 @@ pub(crate) fn parse<'t>(text: &'t str, source: &Source, report: &mut Report) -> 
             Ok((event, span)) => builder.event(event, &span),
             Err(error) => builder.fail(syntax(&error, source)),
         };
-        sound?;
+        if sound.is_none() {
+            report.hide(hidden::in_text(text));
+            return None;
+        }
     }
     let Some(root) = builder.root else {
         builder.fail(
@@ -99,7 +107,9 @@ pub(crate) fn parse<'t>(text: &'t str, source: &Source, report: &mut Report) -> 
         );
         return None;
     };
-    Some(Tree { nodes: builder.nodes, root })
+    let tree = Tree { nodes: builder.nodes, root };
+    report.hide(hidden::in_tree(&tree));
+    Some(tree)
 }
 
 /// What stopped the parser. Its own words about single characters help nobody.

@@ -144,3 +144,44 @@ fn an_authority_whose_key_is_another_makes_nothing() {
     assert!(matches!(folder.ensure(NOW), Err(Error::Authority { .. })));
     assert!(!folder.at("dev.pem").exists());
 }
+
+#[test]
+fn a_token_key_is_made_once_with_its_public_set() {
+    let folder = Folder::new();
+    let set = folder.at(KEY_SET);
+    assert!(is_key_set(&set) && !is_key_set(&folder.at("jwks.json")));
+    let (made, outcome) = ensure_token_key(&set).unwrap();
+    assert_eq!(outcome, Outcome::Made);
+    let key = token_key_of(&set);
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    let keys: serde_json::Value = serde_json::from_str(&folder.read(KEY_SET)).unwrap();
+    assert_eq!(keys, serde_json::json!({ "keys": [made.public_key()] }));
+    assert_eq!(keys["keys"][0]["kid"], made.thumbprint().unwrap());
+    assert!(keys["keys"][0].get("d").is_none());
+    let written = (fs::read(&key).unwrap(), folder.read(KEY_SET));
+    let (found, outcome) = ensure_token_key(&set).unwrap();
+    assert_eq!((outcome, found.thumbprint()), (Outcome::Found, made.thumbprint()));
+    assert_eq!(written, (fs::read(&key).unwrap(), folder.read(KEY_SET)));
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 2, "nothing unfinished is left");
+}
+
+#[test]
+fn a_token_key_without_its_set_has_it_made_anew_and_nothing_else_is_mended() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    let (set, key) = (folder.at(KEY_SET), token_key_of(&folder.at(KEY_SET)));
+    ensure_token_key(&set).unwrap();
+    let before = folder.read(KEY_SET);
+    fs::remove_file(&set).unwrap();
+    assert_eq!(ensure_token_key(&set).unwrap().1, Outcome::Made);
+    assert_eq!(folder.read(KEY_SET), before);
+
+    ensure_token_key(&other.at(KEY_SET)).unwrap();
+    fs::copy(other.at(KEY_SET), &set).unwrap();
+    assert!(matches!(ensure_token_key(&set), Err(Error::KeySet { .. })));
+    fs::write(&key, "not PEM").unwrap();
+    assert!(matches!(ensure_token_key(&set), Err(Error::TokenKey { .. })));
+    fs::remove_file(&key).unwrap();
+    let Err(Error::Half { missing, .. }) = ensure_token_key(&set) else { panic!() };
+    assert_eq!(missing, key);
+    assert_eq!(folder.read(KEY_SET), other.read(KEY_SET));
+}

@@ -122,7 +122,8 @@ fn with_key(pair: &Pair<'_>, chain: Vec<CertificateDer<'static>>) -> Result<Cert
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, TlsProblem> {
+/// At most 1 MiB.
+pub(super) fn read(file: &Path) -> Result<Vec<u8>, TlsProblem> {
     let mut content = Vec::new();
     File::open(file)
         .and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut content))
@@ -140,15 +141,18 @@ fn describe(chain: &[CertificateDer<'_>]) -> Result<Leaf, TlsProblem> {
     let mut leaf = None;
     for (der, position) in chain.iter().zip(1..) {
         let fault = |detail: String| TlsProblem::Certificate { position, detail };
-        let (rest, certificate) = x509_parser::parse_x509_certificate(der).map_err(|error| fault(error.to_string()))?;
-        if !rest.is_empty() {
-            return Err(fault(format!("{} bytes follow its end", rest.len())));
-        }
+        let certificate = parse(der).map_err(fault)?;
         if leaf.is_none() {
             leaf = Some(describe_leaf(&certificate).map_err(fault)?);
         }
     }
     leaf.ok_or(TlsProblem::NoCertificate)
+}
+
+/// Reads one certificate and nothing after it.
+pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, String> {
+    let (rest, certificate) = x509_parser::parse_x509_certificate(der).map_err(|error| error.to_string())?;
+    if rest.is_empty() { Ok(certificate) } else { Err(format!("{} bytes follow its end", rest.len())) }
 }
 
 fn describe_leaf(certificate: &X509Certificate<'_>) -> Result<Leaf, String> {

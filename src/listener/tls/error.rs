@@ -32,7 +32,7 @@ pub enum TlsProblem {
     NoCertificate,
     #[error("certificate {position} in it is not valid X.509: {detail}")]
     Certificate {
-        /// 1-based; 1 is the certificate of the server.
+        /// 1-based; of a chain, 1 is the certificate of the server.
         position: usize,
         detail: String,
     },
@@ -50,6 +50,17 @@ pub enum TlsProblem {
     Key(rustls::Error),
     #[error("does not belong to the certificate in {}; were both files replaced together?", .certificate.display())]
     KeyMismatch { certificate: PathBuf },
+    #[error("holds no `BEGIN CERTIFICATE`; give the certificates of the authorities in PEM")]
+    NoAuthorities,
+    #[error(
+        "certificate {position} in it is no authority (basicConstraints CA:TRUE); list who signs certificates of clients, not the certificates"
+    )]
+    NoAuthority {
+        /// 1-based.
+        position: usize,
+    },
+    #[error("clients cannot be verified against it: {0}")]
+    Authorities(rustls::server::VerifierBuilderError),
     #[error("TLS cannot be set up: {0}")]
     Tls(rustls::Error),
 }

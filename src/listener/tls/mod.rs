@@ -1,6 +1,8 @@
 //! TLS of a listener: one configuration that all cores share, swapped whole when its certificates change.
 
+mod authorities;
 mod certificates;
+pub mod client;
 mod error;
 mod names;
 mod stream;
@@ -16,10 +18,12 @@ use rustls::version::{TLS12, TLS13};
 
 use crate::base::crypto;
 use crate::config::checked::ListenerTls;
+use authorities::Authorities;
 
 pub use certificates::{Certificates, Expiry};
+pub use client::ClientCertificate;
 pub use error::{TlsError, TlsProblem};
-pub use stream::TlsStream;
+pub use stream::{NotAccepted, TlsStream};
 
 /// Tickets after a handshake of TLS 1.3. Each costs both sides a derivation and some 200 bytes; with one, a client that resumes has as many
 /// as it used up, and one that opens several connections at once gets one with each.
@@ -27,16 +31,17 @@ const TICKETS: usize = 1;
 
 /// The TLS configuration of one listener, and how to make it anew from the same files.
 ///
-/// TLS 1.2 (unless `tls13_only`) and 1.3; ALPN `h2` (when wanted) before `http/1.1`; no client certificates; no early data,
-/// which anybody could replay. Sessions resume by tickets only, so no core waits for another one's session cache; the ticket
-/// keys are made here, for this listener alone, and change every six hours, the last one before being good for as long again.
+/// TLS 1.2 (unless `tls13_only`) and 1.3; ALPN `h2` (when wanted) before `http/1.1`; client certificates when they are asked for; no early
+/// data, which anybody could replay, and no answer before the client is known. Sessions resume by tickets only, so no core waits for another
+/// one's session cache; the ticket keys are made here, for this listener alone, and change every six hours, the last one before being good
+/// for as long again.
 ///
-/// They outlive a reload, so that it costs no client a full handshake. That is right as long as a reload changes certificates only: a
-/// resumed session then passed every check that a full handshake makes. A setting that decides who may connect needs new keys with it.
+/// A resumed session has the client certificate that its full handshake has verified, and nobody verifies it again. So tickets outlive a
+/// change of our own certificates, which decide nothing about clients, but not one of the authorities that clients' are verified against:
+/// that makes new keys, and who comes with an older ticket has to show a good certificate.
 pub struct TlsStore {
     listener: Arc<str>,
     settings: ListenerTls,
-    tickets: Arc<dyn ProducesTickets>,
     active: ArcSwap<Active>,
     /// Held while files are read, so that an older reading never replaces a newer one.
     reloading: Mutex<()>,
@@ -45,6 +50,8 @@ pub struct TlsStore {
 struct Active {
     config: Arc<ServerConfig>,
     certificates: Certificates,
+    /// `None`: clients are not asked for certificates.
+    authorities: Option<Authorities>,
 }
 
 /// What a reload found.
@@ -59,13 +66,11 @@ pub enum Reloaded {
 impl TlsStore {
     /// Reads the files of a listener; it blocks, and any error means that the listener cannot be served.
     pub fn open(settings: &ListenerTls, listener: &str) -> Result<Self, TlsError> {
-        let tickets = Ticketer::new().map_err(|error| TlsError::of_listener(listener, TlsProblem::Tls(error)))?;
-        let certificates = Certificates::load(settings, listener)?;
-        let active = activate(settings, listener, &tickets, certificates)?;
+        let (certificates, authorities) = load(settings, listener)?;
+        let active = Active::new(settings, listener, certificates, authorities, new_tickets(listener)?)?;
         Ok(Self {
             listener: listener.into(),
             settings: settings.clone(),
-            tickets,
             active: ArcSwap::from_pointee(active),
             reloading: Mutex::new(()),
         })
@@ -77,7 +82,7 @@ impl TlsStore {
         Arc::clone(&self.active.load().config)
     }
 
-    /// Reads the files again and swaps all certificates at once, or none: with any error the old ones stay, and the error is
+    /// Reads the files again and swaps everything at once, or none: with any error the old ones stay, and the error is
     /// logged and returned. A certificate and a key that are replaced one after the other therefore take effect with the second.
     /// It blocks on files: call it off the worker threads.
     pub fn reload(&self) -> Result<Reloaded, TlsError> {
@@ -88,20 +93,27 @@ impl TlsStore {
     }
 
     fn read_and_swap(&self) -> Result<Reloaded, TlsError> {
-        let certificates = Certificates::load(&self.settings, &self.listener)?;
-        if certificates.serves_the_same_as(&self.active.load().certificates) {
+        let (certificates, authorities) = load(&self.settings, &self.listener)?;
+        let active = self.active.load();
+        let same_trust = match (&authorities, &active.authorities) {
+            (Some(new), Some(old)) => new.trust_the_same_as(old),
+            (new, old) => new.is_none() && old.is_none(),
+        };
+        if same_trust && certificates.serves_the_same_as(&active.certificates) {
             return Ok(Reloaded::Unchanged);
         }
-        let active = activate(&self.settings, &self.listener, &self.tickets, certificates)?;
-        self.active.store(Arc::new(active));
-        tracing::info!(listener = &*self.listener, "certificates replaced");
+        let tickets = if same_trust { Arc::clone(&active.config.ticketer) } else { new_tickets(&self.listener)? };
+        let next = Active::new(&self.settings, &self.listener, certificates, authorities, tickets)?;
+        self.active.store(Arc::new(next));
+        tracing::info!(listener = &*self.listener, clients_verified_anew = !same_trust, "certificates replaced");
         Ok(Reloaded::Swapped)
     }
 
-    /// The files to watch: every certificate and every key.
+    /// The files to watch: every certificate, every key, and the authorities of clients.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
-        self.settings.certificates.iter().flat_map(|pair| [pair.certificate.clone(), pair.key.clone()]).collect()
+        let pairs = self.settings.certificates.iter().flat_map(|pair| [&pair.certificate, &pair.key]);
+        pairs.chain(self.settings.client_certificates.iter().map(|clients| &clients.ca)).cloned().collect()
     }
 
     /// When each certificate in use ends, in the order of the file.
@@ -111,24 +123,40 @@ impl TlsStore {
     }
 }
 
-fn activate(
-    settings: &ListenerTls,
-    listener: &str,
-    tickets: &Arc<dyn ProducesTickets>,
-    certificates: Certificates,
-) -> Result<Active, TlsError> {
-    let versions = if settings.tls13_only { &[&TLS13][..] } else { &[&TLS13, &TLS12] };
-    let mut config = ServerConfig::builder_with_provider(crypto::provider())
-        .with_protocol_versions(versions)
-        .map_err(|error| TlsError::of_listener(listener, TlsProblem::Tls(error)))?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates.resolver());
-    config.alpn_protocols =
-        if settings.http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
-    config.send_tls13_tickets = TICKETS;
-    config.ticketer = Arc::clone(tickets);
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    Ok(Active { config: Arc::new(config), certificates })
+fn load(settings: &ListenerTls, listener: &str) -> Result<(Certificates, Option<Authorities>), TlsError> {
+    let certificates = Certificates::load(settings, listener)?;
+    let clients = settings.client_certificates.as_ref();
+    Ok((certificates, clients.map(|clients| Authorities::load(clients, listener)).transpose()?))
+}
+
+fn new_tickets(listener: &str) -> Result<Arc<dyn ProducesTickets>, TlsError> {
+    Ticketer::new().map_err(|error| TlsError::of_listener(listener, TlsProblem::Tls(error)))
+}
+
+impl Active {
+    fn new(
+        settings: &ListenerTls,
+        listener: &str,
+        certificates: Certificates,
+        authorities: Option<Authorities>,
+        tickets: Arc<dyn ProducesTickets>,
+    ) -> Result<Self, TlsError> {
+        let versions = if settings.tls13_only { &[&TLS13][..] } else { &[&TLS13, &TLS12] };
+        let builder = ServerConfig::builder_with_provider(crypto::provider())
+            .with_protocol_versions(versions)
+            .map_err(|error| TlsError::of_listener(listener, TlsProblem::Tls(error)))?;
+        let builder = match &authorities {
+            Some(authorities) => builder.with_client_cert_verifier(authorities.verifier()),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(certificates.resolver());
+        config.alpn_protocols =
+            if settings.http2 { vec![b"h2".to_vec(), b"http/1.1".to_vec()] } else { vec![b"http/1.1".to_vec()] };
+        config.send_tls13_tickets = TICKETS;
+        config.ticketer = tickets;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Self { config: Arc::new(config), certificates, authorities })
+    }
 }
 
 #[cfg(test)]

@@ -34,13 +34,36 @@ enum Withheld {
     TicketsForAnswer,
 }
 
+/// A handshake that failed. The socket has the alert that says why, as far as it took it: closed at once, with bytes of the client unread,
+/// it would take the alert from it.
+#[derive(Debug)]
+pub struct NotAccepted {
+    pub error: io::Error,
+    pub socket: TcpStream,
+}
+
+impl NotAccepted {
+    /// Whether it was for the certificate of the client, or for having none.
+    #[must_use]
+    pub fn for_certificate(&self) -> bool {
+        use rustls::Error as E;
+        let error = self.error.get_ref().and_then(|error| error.downcast_ref::<E>());
+        matches!(error, Some(E::InvalidCertificate(_) | E::NoCertificatesPresented))
+    }
+}
+
 impl TlsStream {
     /// Does the handshake; there is no deadline here.
-    pub async fn accept(config: Arc<ServerConfig>, socket: TcpStream) -> io::Result<Self> {
-        let session = ServerConnection::new(config).map_err(invalid)?;
+    pub async fn accept(config: Arc<ServerConfig>, socket: TcpStream) -> Result<Self, NotAccepted> {
+        let session = match ServerConnection::new(config) {
+            Ok(session) => session,
+            Err(error) => return Err(NotAccepted { error: invalid(error), socket }),
+        };
         let mut stream = Self { socket, session, withheld: Withheld::Nothing, closed: false, error: None };
-        poll_fn(|context| stream.poll_handshake(context)).await?;
-        Ok(stream)
+        match poll_fn(|context| stream.poll_handshake(context)).await {
+            Ok(()) => Ok(stream),
+            Err(error) => Err(NotAccepted { error, socket: stream.socket }),
+        }
     }
 
     /// What was agreed on.

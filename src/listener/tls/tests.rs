@@ -3,18 +3,21 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use rcgen::{CertificateParams, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, NamedGroup, ProtocolVersion,
-    ServerConnection, SignatureScheme, SupportedProtocolVersion,
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, HandshakeKind, NamedGroup,
+    ProtocolVersion, ServerConnection, SignatureScheme, SupportedProtocolVersion,
 };
 
 use super::*;
 use crate::base::location::Location;
-use crate::config::checked::CertificateFiles;
+use crate::config::checked::identity::CertificateName;
+use crate::config::checked::{CertificateFiles, ClientCertificates};
 
 /// A folder that goes with the test.
 struct Folder(PathBuf);
@@ -437,4 +440,249 @@ fn what_to_watch_and_when_it_ends() {
         store.expiry(),
         [Expiry { name: "first.test".into(), not_after }, Expiry { name: "second.test".into(), not_after }]
     );
+}
+
+/// An authority that signs certificates of clients.
+struct Signer(CertifiedIssuer<'static, KeyPair>);
+
+impl Signer {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// A client of these versions with a certificate for this name.
+    fn client(&self, versions: &[&'static SupportedProtocolVersion], name: &str) -> ClientConfig {
+        self.client_until(versions, name, 2090)
+    }
+
+    fn client_until(&self, versions: &[&'static SupportedProtocolVersion], name: &str, year: i32) -> ClientConfig {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(year, 1, 1));
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        with_certificate(versions, vec![certificate.der().clone()], &key)
+    }
+}
+
+fn with_certificate(
+    versions: &[&'static SupportedProtocolVersion],
+    chain: Vec<CertificateDer<'static>>,
+    key: &KeyPair,
+) -> ClientConfig {
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Credulous(ECDSA.to_vec())))
+        .with_client_auth_cert(chain, key)
+        .unwrap()
+}
+
+fn asking(folder: &Folder, required: bool, trusted: &[&Signer]) -> ListenerTls {
+    let ca = folder.trust(trusted);
+    let at = Location::new("config/gateway.yaml", 20, 7);
+    let client_certificates = Some(ClientCertificates { required, ca, at });
+    ListenerTls { client_certificates, ..settings(vec![folder.issue("api", &["api.test"])]) }
+}
+
+impl Folder {
+    fn trust(&self, trusted: &[&Signer]) -> PathBuf {
+        let ca = self.0.join("clients.pem");
+        fs::write(&ca, trusted.iter().map(|signer| signer.0.pem()).collect::<String>()).unwrap();
+        ca
+    }
+}
+
+/// The DNS name in the certificate that the server knows the client by.
+fn known(connected: &Connected) -> Option<String> {
+    let client = ClientCertificate::read(connected.server.peer_certificates()?.first()?).unwrap();
+    client.names.iter().find_map(|name| match name {
+        CertificateName::Dns(name) => Some(name.to_string()),
+        _ => None,
+    })
+}
+
+fn connect(store: &TlsStore, client: &ClientConfig) -> Result<Connected, rustls::Error> {
+    Connected::new(store, client, Some("api.test"))
+}
+
+#[test]
+fn clients_show_a_certificate_when_they_are_asked() {
+    let folder = Folder::new("clients");
+    let (ours, second, stranger) = (Signer::new("ours"), Signer::new("second"), Signer::new("stranger"));
+    let store = |required| TlsStore::open(&asking(&folder, required, &[&ours, &second]), "https").unwrap();
+    for version in [&TLS12, &TLS13] {
+        let one = &[version];
+        let nobody = client_with(one, ECDSA, &[]);
+        let (required, optional) = (store(true), store(false));
+        for store in [&required, &optional] {
+            for signer in [&ours, &second] {
+                let mut connected = connect(store, &signer.client(one, "acme.test")).unwrap();
+                assert_eq!(known(&connected).as_deref(), Some("acme.test"));
+                assert!(connected.works());
+            }
+            // A client that chooses by the names of the authorities has none for these: it shows its certificate anyway.
+            let wrong = connect(store, &stranger.client(one, "acme.test")).err();
+            let unknown = CertificateError::UnknownIssuer;
+            assert_eq!(wrong, Some(rustls::Error::InvalidCertificate(unknown)), "{version:?}");
+            let late = connect(store, &ours.client_until(one, "acme.test", 2001)).err();
+            let expired =
+                |error| matches!(error, rustls::Error::InvalidCertificate(CertificateError::ExpiredContext { .. }));
+            assert!(late.clone().is_some_and(expired), "{late:?}");
+        }
+        assert!(matches!(connect(&required, &nobody), Err(rustls::Error::NoCertificatesPresented)), "{version:?}");
+        let mut anonymous = connect(&optional, &nobody).unwrap();
+        assert_eq!(known(&anonymous), None);
+        assert!(anonymous.works());
+        assert_eq!(required.current().max_early_data_size, 0);
+        assert!(!required.current().send_half_rtt_data);
+    }
+}
+
+#[test]
+fn a_certificate_for_servers_alone_makes_no_client() {
+    let folder = Folder::new("purpose");
+    let ours = Signer::new("ours");
+    let store = TlsStore::open(&asking(&folder, true, &[&ours]), "https").unwrap();
+    for (purpose, good) in [(ExtendedKeyUsagePurpose::ServerAuth, false), (ExtendedKeyUsagePurpose::ClientAuth, true)] {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(["acme.test".to_owned()]).unwrap();
+        params.extended_key_usages = vec![purpose];
+        let certificate = params.signed_by(&key, &ours.0).unwrap();
+        let client = with_certificate(&[&TLS13], vec![certificate.der().clone()], &key);
+        assert_eq!(connect(&store, &client).is_ok(), good);
+    }
+}
+
+#[test]
+fn a_resumed_session_has_the_certificate_it_began_with() {
+    let folder = Folder::new("resumed");
+    let ours = Signer::new("ours");
+    let store = TlsStore::open(&asking(&folder, false, &[&ours]), "https").unwrap();
+    for version in [&TLS12, &TLS13] {
+        for name in ["acme.test", "globex.test"] {
+            let client = ours.client(&[version], name);
+            for kind in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+                let mut connected = connect(&store, &client).unwrap();
+                assert_eq!(connected.server.handshake_kind(), Some(kind));
+                assert_eq!(known(&connected).as_deref(), Some(name), "{version:?} {kind:?}");
+                assert!(connected.works());
+            }
+        }
+        let nobody = client_with(&[version], ECDSA, &[]);
+        for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+            let mut connected = connect(&store, &nobody).unwrap();
+            assert_eq!((connected.server.handshake_kind(), known(&connected)), (Some(kind), None));
+            assert!(connected.works());
+        }
+    }
+}
+
+#[test]
+fn a_session_is_for_one_server_name() {
+    let folder = Folder::new("resumed-name");
+    let ours = Signer::new("ours");
+    let store = TlsStore::open(&asking(&folder, true, &[&ours]), "https").unwrap();
+    let sessions = Resumption::in_memory_sessions(4);
+    let mut client = ours.client(&[&TLS13], "acme.test");
+    client.resumption = sessions;
+    assert!(Connected::new(&store, &client, Some("api.test")).unwrap().works());
+    let other = Connected::new(&store, &client, Some("other.test")).unwrap();
+    assert_eq!(other.server.handshake_kind(), Some(HandshakeKind::Full));
+}
+
+#[test]
+fn authorities_that_change_end_the_sessions_and_a_certificate_of_ours_does_not() {
+    let folder = Folder::new("authorities");
+    let (old, new) = (Signer::new("old"), Signer::new("new"));
+    let store = TlsStore::open(&asking(&folder, true, &[&old]), "https").unwrap();
+    let clients = [&TLS12, &TLS13].map(|version| old.client(&[version], "acme.test"));
+    let mut open = connect(&store, &clients[0]).unwrap();
+    for client in &clients {
+        connect(&store, client).unwrap().works();
+        assert_eq!(connect(&store, client).unwrap().server.handshake_kind(), Some(HandshakeKind::Resumed));
+    }
+
+    folder.issue("api", &["api.test"]);
+    assert_eq!(store.reload().unwrap(), Reloaded::Swapped);
+    for client in &clients {
+        let mut resumed = connect(&store, client).unwrap();
+        assert_eq!(resumed.server.handshake_kind(), Some(HandshakeKind::Resumed), "nothing about clients has changed");
+        assert!(resumed.works());
+    }
+
+    folder.trust(&[&new, &old, &old]);
+    assert_eq!(store.reload().unwrap(), Reloaded::Swapped);
+    for client in &clients {
+        let mut anew = connect(&store, client).unwrap();
+        assert_eq!(anew.server.handshake_kind(), Some(HandshakeKind::Full), "an older ticket is no good");
+        assert!(anew.works());
+    }
+    folder.trust(&[&old, &new]);
+    assert_eq!(store.reload().unwrap(), Reloaded::Unchanged, "the order of the bundle means nothing");
+
+    folder.trust(&[&new]);
+    assert_eq!(store.reload().unwrap(), Reloaded::Swapped);
+    for client in &clients {
+        let refused = connect(&store, client).err();
+        assert_eq!(refused, Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)));
+    }
+    assert!(connect(&store, &new.client(&[&TLS13], "acme.test")).is_ok());
+    assert!(open.works(), "a connection keeps what it was opened with");
+}
+
+#[test]
+fn a_broken_bundle_keeps_the_old_one_and_names_its_place() {
+    let folder = Folder::new("broken-bundle");
+    let ours = Signer::new("ours");
+    let settings = asking(&folder, true, &[&ours]);
+    let store = TlsStore::open(&settings, "https").unwrap();
+    let client = ours.client(&[&TLS13], "acme.test");
+    assert!(connect(&store, &client).unwrap().works());
+    let ca = folder.0.join("clients.pem");
+    let whole = fs::read_to_string(&ca).unwrap();
+    let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    let (leaf, _) = certificate(&["acme.test"]);
+    for (content, told) in [
+        ("", "holds no `BEGIN CERTIFICATE`; give the certificates of the authorities"),
+        (&whole[..whole.len() / 2], "is not valid PEM"),
+        (&format!("{whole}{garbage}"), "certificate 2 in it is not valid X.509"),
+        (&format!("{whole}{leaf}"), "certificate 2 in it is no authority"),
+        (&"#".repeat(1 << 21), "larger than 1 MiB"),
+    ] {
+        fs::write(&ca, content).unwrap();
+        let error = store.reload().unwrap_err().to_string();
+        assert!(
+            error.starts_with("config/gateway.yaml:20:7: listeners[https].tls.client_certificates.ca: "),
+            "{error}"
+        );
+        assert!(error.contains(told) && error.contains("clients.pem"), "{error}");
+        assert!(TlsStore::open(&settings, "https").is_err());
+    }
+    fs::remove_file(&ca).unwrap();
+    assert!(matches!(*store.reload().unwrap_err().problem, TlsProblem::Read(_)));
+    assert_eq!(connect(&store, &client).unwrap().server.handshake_kind(), Some(HandshakeKind::Resumed));
+    fs::write(&ca, &whole).unwrap();
+    assert_eq!(store.reload().unwrap(), Reloaded::Unchanged);
+    assert_eq!(store.files().last(), Some(&ca));
+}
+
+/// The names of so many authorities fit no handshake.
+#[test]
+fn a_large_bundle_is_trusted_without_being_told() {
+    let folder = Folder::new("large-bundle");
+    let signers: Vec<Signer> = (0..120).map(|number| Signer::new(&format!("{number}{}", "x".repeat(60)))).collect();
+    let trusted: Vec<&Signer> = signers.iter().collect();
+    for (count, hinted) in [(2, true), (120, false)] {
+        let store = TlsStore::open(&asking(&folder, true, &trusted[..count]), "https").unwrap();
+        assert_eq!(
+            !store.active.load().authorities.as_ref().unwrap().verifier().root_hint_subjects().is_empty(),
+            hinted
+        );
+        assert!(connect(&store, &signers[count - 1].client(&[&TLS13], "acme.test")).unwrap().works());
+    }
 }

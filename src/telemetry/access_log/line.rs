@@ -33,8 +33,23 @@ pub const FIELDS: &[Field] = &[
     field("host", "string", "the head could be read", "Host that was asked for, without port; cut after 256 bytes."),
     field("path", "string", "the head could be read", "Path in normal form, without the query; cut after 4096 bytes."),
     field("route", "string", "a route matched", "Name of the route."),
+    field("partner", "string", "the caller is a known partner", "Name of the partner."),
+    field("auth", "string", "a credential was found good", "`jwt`, `api_key` or `certificate`."),
+    field(
+        "subject",
+        "string",
+        "the credential names one",
+        "Subject of the token, id of the API key, or subject of the certificate; cut after 256 bytes.",
+    ),
     field("status", "number", "", "Status that the client was sent; 499 when it left before an answer began."),
     field("reason", "string", "the request was refused or failed", "Why, as listed in [reasons](reasons.md)."),
+    field("limit", "string", "a limit refused the request, or would have", "Name of the [limit](limits.md)."),
+    field(
+        "observed",
+        "array",
+        "a policy that is only observed would have refused the request",
+        "The reasons it would have refused it for; at most 4.",
+    ),
     field("upstream", "string", "the request was to be forwarded", "Name of the upstream."),
     field("endpoint", "string", "an endpoint was tried", "Address and port of the endpoint tried last."),
     field("attempts", "number", "the request was to be forwarded", "How often an endpoint was tried."),
@@ -62,13 +77,15 @@ const USER_AGENT_LIMIT: usize = 512;
 const ID_LIMIT: usize = 128;
 /// Names of the configuration are shorter.
 const NAME_LIMIT: usize = 256;
+/// Reasons in `observed`.
+const OBSERVED_LIMIT: usize = 4;
 
 /// What one byte of a text becomes at most: `\u0000`.
 const MAX_ESCAPE: usize = 6;
 /// Room for the longest line: keys, numbers and what we name ourselves, addresses, and texts that are as long as they may be.
-const ROOM: usize = 1_024
+const ROOM: usize = 1_280
     + 2 * address::ROOM
-    + MAX_ESCAPE * (2 * ID_LIMIT + METHOD_LIMIT + HOST_LIMIT + PATH_LIMIT + 4 * NAME_LIMIT + USER_AGENT_LIMIT);
+    + MAX_ESCAPE * (2 * ID_LIMIT + METHOD_LIMIT + HOST_LIMIT + PATH_LIMIT + 7 * NAME_LIMIT + USER_AGENT_LIMIT);
 
 /// Appends the line and its newline.
 pub(super) fn append(page: &mut Page, timestamp: &mut Timestamp, record: &Record<'_>) {
@@ -100,9 +117,28 @@ fn line<'a>(pen: Pen<'a>, timestamp: &mut Timestamp, record: &Record<'_>) -> Pen
     if let Some(Escaped(route)) = record.route {
         pen = pen.put(b"\",\"route\":\"").copy(route);
     }
+    if let Some(Escaped(partner)) = record.partner {
+        pen = pen.put(b"\",\"partner\":\"").copy(partner);
+    }
+    if let Some(auth) = record.auth {
+        pen = pen.put(b"\",\"auth\":\"").copy(auth.as_bytes());
+    }
+    if let Some(subject) = record.subject {
+        pen = text(pen.put(b"\",\"subject\":\""), subject.as_bytes(), NAME_LIMIT);
+    }
     pen = pen.put(b"\",\"status\":").number(u64::from(record.status));
     if let Some(reason) = record.reason {
         pen = pen.put(b",\"reason\":\"").copy(reason.as_str().as_bytes()).put(b"\"");
+    }
+    if let Some(limit) = record.limit {
+        pen = text(pen.put(b",\"limit\":\""), limit.as_bytes(), NAME_LIMIT).put(b"\"");
+    }
+    for (at, reason) in record.observed.iter().take(OBSERVED_LIMIT).enumerate() {
+        pen = if at == 0 { pen.put(b",\"observed\":[\"") } else { pen.put(b",\"") };
+        pen = pen.copy(reason.as_str().as_bytes()).put(b"\"");
+    }
+    if !record.observed.is_empty() {
+        pen = pen.put(b"]");
     }
     if let Some(Escaped(upstream)) = record.upstream {
         pen = pen.put(b",\"upstream\":\"").copy(upstream);

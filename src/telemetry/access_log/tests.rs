@@ -13,7 +13,8 @@ use crate::base::reason::Reason;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Names of the configuration, as a snapshot holds them.
-static NAMES: LazyLock<[Escaped; 3]> = LazyLock::new(|| ["orders-read", "orders", "0a1b2c3d4e5f"].map(Escaped::new));
+static NAMES: LazyLock<[Escaped; 4]> =
+    LazyLock::new(|| ["orders-read", "orders", "0a1b2c3d4e5f", "acme"].map(Escaped::new));
 
 fn record(request_id: &str) -> Record<'_> {
     Record {
@@ -28,8 +29,13 @@ fn record(request_id: &str) -> Record<'_> {
         host: b"api.example.com",
         path: b"/api/orders/42",
         route: Some(&NAMES[0]),
+        partner: Some(&NAMES[3]),
+        auth: Some("jwt"),
+        subject: Some("u-1"),
         status: 504,
         reason: Some(Reason::UpstreamTimeout),
+        limit: Some("standard.rate_limit"),
+        observed: &[Reason::RateLimited, Reason::ScopeMissing],
         upstream: Some(&NAMES[1]),
         endpoint: Some("10.0.0.8:8080".parse().unwrap()),
         attempts: 2,
@@ -84,8 +90,10 @@ fn a_line_has_the_fields_of_the_table_in_its_order() {
         concat!(
             r#"{"time":"2025-11-22T01:45:07.000123Z","request_id":"r-1","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","#,
             r#""client":"203.0.113.7","listener":"public","protocol":"HTTP/1.1","tls":"TLSv1.3","method":"GET","#,
-            r#""host":"api.example.com","path":"/api/orders/42","route":"orders-read","status":504,"#,
-            r#""reason":"UPSTREAM_TIMEOUT","upstream":"orders","endpoint":"10.0.0.8:8080","attempts":2,"#,
+            r#""host":"api.example.com","path":"/api/orders/42","route":"orders-read","partner":"acme","auth":"jwt","#,
+            r#""subject":"u-1","status":504,"#,
+            r#""reason":"UPSTREAM_TIMEOUT","limit":"standard.rate_limit","observed":["RATE_LIMITED","SCOPE_MISSING"],"#,
+            r#""upstream":"orders","endpoint":"10.0.0.8:8080","attempts":2,"#,
             r#""upstream_reused":true,"request_bytes":0,"response_bytes":312,"connect_us":811,"first_byte_us":15000,"#,
             r#""total_us":16204,"snapshot":"0a1b2c3d4e5f","user_agent":"curl/8.7.1"}"#,
             "\n"
@@ -99,6 +107,7 @@ fn a_line_has_the_fields_of_the_table_in_its_order() {
                 Value::String(_) => "string",
                 Value::Number(_) => "number",
                 Value::Bool(_) => "boolean",
+                Value::Array(_) => "array",
                 _ => "unexpected",
             };
             (name.as_str(), kind)
@@ -117,7 +126,12 @@ fn what_a_request_does_not_have_is_left_out() {
         host: b"",
         path: b"",
         route: None,
+        partner: None,
+        auth: None,
+        subject: None,
         reason: None,
+        limit: None,
+        observed: &[],
         upstream: None,
         endpoint: None,
         connect: None,
@@ -156,6 +170,11 @@ fn the_longest_line_has_room() {
         host: &escaped,
         path: &escaped,
         route: Some(&configured),
+        partner: Some(&configured),
+        auth: Some("certificate"),
+        subject: Some(name),
+        limit: Some(name),
+        observed: Reason::ALL,
         status: u16::MAX,
         upstream: Some(&configured),
         endpoint: Some(longest),

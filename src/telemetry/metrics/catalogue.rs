@@ -59,6 +59,10 @@ families! {
     REQUEST_BYTES "sluice_request_bytes_total" Counter, ["route"] "bytes" "Bytes of request bodies, without framing.";
     RESPONSE_BYTES "sluice_response_bytes_total" Counter, ["route"] "bytes" "Bytes of response bodies, without framing.";
     REASONS "sluice_reasons_total" Counter, ["reason"] "requests" "Requests that were refused or failed, by reason.";
+    PARTNER_REQUESTS "sluice_partner_requests_total" Counter, ["partner", "status_class"] "requests" "Finished requests of known partners.";
+    CREDENTIALS "sluice_credentials_total" Counter, ["method", "result"] "credentials" "Credentials that came with requests, by how they fared.";
+    LIMITED "sluice_limit_refusals_total" Counter, ["limit"] "requests" "Requests that a limit refused, or would have refused, were it not only observed.";
+    OBSERVED "sluice_observed_refusals_total" Counter, ["reason"] "requests" "Requests that passed because a policy is only observed, by the reason it would have refused them for.";
     REQUESTS_IN_FLIGHT "sluice_requests_in_flight" Gauge, [] "requests" "Requests that have begun and not ended.";
     CONNECTIONS_OPEN "sluice_connections_open" Gauge, ["listener"] "connections" "Open client connections.";
     CONNECTIONS "sluice_connections_total" Counter, ["listener"] "connections" "Accepted client connections.";
@@ -67,6 +71,9 @@ families! {
     UPSTREAM_CONNECTIONS "sluice_upstream_connections_total" Counter, ["upstream", "result"] "connections" "Connections taken for a request to an upstream, new or kept, and attempts that failed.";
     UPSTREAM_ENDPOINTS "sluice_upstream_endpoints" Gauge, ["upstream"] "endpoints" "Resolved endpoints that can be tried.";
     DNS_FAILURES "sluice_dns_failures_total" Counter, ["upstream"] "lookups" "Lookups of an upstream's names that failed; the last good answer stays in use.";
+    ISSUER_FETCHES "sluice_issuer_fetches_total" Counter, ["issuer", "result"] "fetches" "Attempts to get the keys of an issuer, by fetching them or by reading files that have changed; after a failure the last good keys stay in use.";
+    ISSUER_KEYS "sluice_issuer_keys" Gauge, ["issuer"] "keys" "Keys that tokens of an issuer are verified with now, those that it no longer publishes included; 0 means that its tokens get 503.";
+    ISSUER_LAST_SUCCESS "sluice_issuer_last_success_timestamp_seconds" Gauge, ["issuer"] "seconds since 1970" "When the keys of an issuer were last had; 0 before.";
     RELOADS "sluice_reloads_total" Counter, ["result"] "reloads" "Reloads of the routes after start.";
     RELOAD_LAST_SUCCESS "sluice_reload_last_success_timestamp_seconds" Gauge, [] "seconds since 1970" "When the present configuration went live.";
     RELOAD_LAST_SUCCESSFUL "sluice_reload_last_successful" Gauge, [] "0 or 1" "Whether the last attempt to load the routes went live.";
@@ -75,6 +82,10 @@ families! {
     CONFIG_INFO "sluice_config_info" Gauge, ["version"] "always 1" "Version of the routes that are live.";
     CERTIFICATE_EXPIRY "sluice_certificate_expiry_timestamp_seconds" Gauge, ["listener", "name"] "seconds since 1970" "When a served certificate ends; `name` is its first DNS name.";
     CERTIFICATE_RELOAD_FAILURES "sluice_certificate_reload_failures_total" Counter, [] "reloads" "Certificates that could not be loaded again; the old ones stay in use.";
+    REVOCATIONS "sluice_revocations" Gauge, ["source"] "revocations" "Revocations in force, by where they come from; one that both name counts in both.";
+    REVOCATIONS_UNSAVED "sluice_revocations_unsaved" Gauge, [] "changes" "Changes by the admin API that hold and that a restart would lose.";
+    REVOCATION_FILE_FAILURES "sluice_revocation_file_failures_total" Counter, [] "readings" "Readings of the file of revocations that failed; what it revoked before stays revoked.";
+    STORE_ERRORS "sluice_store_errors_total" Counter, [] "errors" "Failed attempts to read or write the store; what was to be kept stays in memory and is tried again.";
     ACCESS_LOG_DROPPED "sluice_access_log_dropped_total" Counter, [] "lines" "Access log lines that were lost because the buffer was full or could not be written.";
     ACCESS_LOG_ERRORS "sluice_access_log_errors_total" Counter, [] "errors" "Failed attempts to write or reopen the access log.";
     BUILD_INFO "sluice_build_info" Gauge, ["version"] "always 1" "Version of the program.";
@@ -108,15 +119,20 @@ pub const LABELS: &[Label] = &[
     Label { name: "route", values: "name of a route, `none` when no route matched, `other` beyond 2000 routes" },
     Label { name: "status_class", values: "`1xx`, `2xx`, `3xx`, `4xx`, `5xx`, `other`" },
     Label { name: "reason", values: "every code of [reasons](reasons.md), present from the start" },
+    Label { name: "partner", values: "name of a partner, `other` beyond 1000 partners" },
+    Label { name: "limit", values: "name of a limit that has refused something, `other` beyond 1000 limits" },
+    Label { name: "method", values: "`jwt`, `api_key`, `certificate`" },
     Label { name: "listener", values: "name of a listener" },
     Label { name: "upstream", values: "name of an upstream, `other` beyond 1000 upstreams" },
+    Label { name: "issuer", values: "name of an issuer, `other` beyond 200 issuers" },
     Label {
         name: "result",
-        values: "handshakes: `ok`, `failed`, `timeout`; upstream connections: `opened`, `reused`, `refused`, `timeout`, `tls`; reloads: `success`, `failure`",
+        values: "credentials: `cached` (a token that was verified before), `accepted`, `refused`; handshakes: `ok`, `failed`, `timeout`; upstream connections: `opened`, `reused`, `refused`, `timeout`, `tls`; keys of issuers and reloads: `success`, `failure`",
     },
     Label {
         name: "version",
         values: "handshakes: `TLSv1.2`, `TLSv1.3`, `none` when it failed; information metrics: one value, the present one",
     },
+    Label { name: "source", values: "`file`, `api`" },
     Label { name: "name", values: "first DNS name of a certificate" },
 ];

@@ -4,11 +4,13 @@
 //! requests and connections each thread counts for itself, and a scrape adds it up; what seldom changes is in the metrics
 //! of the `prometheus` crate.
 
+mod caller;
 mod capped;
 mod catalogue;
 mod connection;
 mod exposition;
 mod histogram;
+mod issuer;
 mod route;
 mod sharded;
 #[cfg(test)]
@@ -24,12 +26,16 @@ use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+pub use caller::{Credential, DecisionMetrics, PartnerMetrics};
 pub use catalogue::{FAMILIES, Family, Kind, LABELS, LATENCY_BUCKETS, Label, PROCESS};
 pub use connection::{Handshake, ListenerMetrics, OpenConnection, UpstreamConnection, UpstreamMetrics};
+pub use issuer::IssuerMetrics;
 pub use route::RouteMetrics;
 
+use self::caller::Callers;
 use self::connection::{Listeners, Upstreams};
 use self::exposition::Series;
+use self::issuer::Issuers;
 use self::route::Routes;
 use self::sharded::{Counter, Sharded};
 
@@ -38,6 +44,12 @@ use self::sharded::{Counter, Sharded};
 pub const MAX_ROUTES: usize = 2_000;
 /// Upstreams with series of their own, likewise. An upstream has 7 series.
 pub const MAX_UPSTREAMS: usize = 1_000;
+/// Partners with series of their own, likewise. A partner has 6 series.
+pub const MAX_PARTNERS: usize = 1_000;
+/// Limits that have refused something with a series of their own.
+pub const MAX_LIMITS: usize = 1_000;
+/// Issuers with series of their own, likewise. An issuer has 4 series.
+pub const MAX_ISSUERS: usize = 200;
 /// Threads that serve no requests and count now and then: the main one and that of control.
 const OTHER_THREADS: usize = 2;
 /// Stands for requests that no route matched.
@@ -55,6 +67,8 @@ struct Inner {
     routes: Arc<Routes>,
     listeners: Arc<Listeners>,
     upstreams: Arc<Upstreams>,
+    callers: Arc<Callers>,
+    issuers: Arc<Issuers>,
     /// Up and down.
     requests_in_flight: Arc<Sharded<Counter>>,
     reloads_succeeded: IntCounter,
@@ -68,6 +82,10 @@ struct Inner {
     certificate_expiry: IntGaugeVec,
     certificates: Mutex<BTreeSet<(Box<str>, Box<str>)>>,
     certificate_reload_failures: IntCounter,
+    revocations: IntGaugeVec,
+    revocations_unsaved: IntGauge,
+    revocation_file_failures: IntCounter,
+    store_errors: IntCounter,
     access_log_dropped: IntCounter,
     access_log_errors: IntCounter,
     ready: IntGauge,
@@ -105,6 +123,8 @@ impl Metrics {
             routes: Routes::register(&registry, threads, MAX_ROUTES),
             listeners: Listeners::register(&registry, threads),
             upstreams: Upstreams::register(&registry, threads, MAX_UPSTREAMS),
+            callers: Callers::register(&registry, threads, MAX_PARTNERS, MAX_LIMITS),
+            issuers: Issuers::register(&registry, MAX_ISSUERS),
             requests_in_flight: in_flight(&registry, threads),
             reloads_succeeded: reloads.with_label_values(&["success"]),
             reloads_failed: reloads.with_label_values(&["failure"]),
@@ -117,6 +137,10 @@ impl Metrics {
             certificate_expiry: gauge(&registry, &catalogue::CERTIFICATE_EXPIRY),
             certificates: Mutex::new(BTreeSet::new()),
             certificate_reload_failures: single_counter(&registry, &catalogue::CERTIFICATE_RELOAD_FAILURES),
+            revocations: gauge(&registry, &catalogue::REVOCATIONS),
+            revocations_unsaved: single_gauge(&registry, &catalogue::REVOCATIONS_UNSAVED),
+            revocation_file_failures: single_counter(&registry, &catalogue::REVOCATION_FILE_FAILURES),
+            store_errors: single_counter(&registry, &catalogue::STORE_ERRORS),
             access_log_dropped: single_counter(&registry, &catalogue::ACCESS_LOG_DROPPED),
             access_log_errors: single_counter(&registry, &catalogue::ACCESS_LOG_ERRORS),
             ready: single_gauge(&registry, &catalogue::READY),
@@ -156,6 +180,34 @@ impl Metrics {
     /// Removes the series of upstreams that are not in this list.
     pub fn retain_upstreams(&self, names: &[&str]) {
         self.0.upstreams.retain(names);
+    }
+
+    /// The handles of a partner: the same again for the same name.
+    #[must_use]
+    pub fn partner(&self, name: &str) -> PartnerMetrics {
+        self.0.callers.partner(name)
+    }
+
+    /// Removes the series of partners that are not in this list.
+    pub fn retain_partners(&self, names: &[&str]) {
+        self.0.callers.retain_partners(names);
+    }
+
+    /// What is counted when a request is decided about.
+    #[must_use]
+    pub fn decisions(&self) -> DecisionMetrics {
+        self.0.callers.decisions()
+    }
+
+    /// The handles of an issuer: the same again for the same name.
+    #[must_use]
+    pub fn issuer(&self, name: &str) -> IssuerMetrics {
+        self.0.issuers.get(name)
+    }
+
+    /// Removes the series of issuers that are not in this list.
+    pub fn retain_issuers(&self, names: &[&str]) {
+        self.0.issuers.retain(names);
     }
 
     /// Counts a request as in flight until the guard is dropped.
@@ -219,6 +271,21 @@ impl Metrics {
 
     pub fn certificate_reload_failed(&self) {
         self.0.certificate_reload_failures.inc();
+    }
+
+    /// How many revocations are in force, and how many changes a restart would lose.
+    pub fn set_revocations(&self, by_file: usize, by_api: usize, unsaved: usize) {
+        self.0.revocations.with_label_values(&["file"]).set(to_gauge(by_file));
+        self.0.revocations.with_label_values(&["api"]).set(to_gauge(by_api));
+        self.0.revocations_unsaved.set(to_gauge(unsaved));
+    }
+
+    pub fn revocation_file_failed(&self) {
+        self.0.revocation_file_failures.inc();
+    }
+
+    pub fn store_failed(&self) {
+        self.0.store_errors.inc();
     }
 
     pub fn set_ready(&self, ready: bool) {

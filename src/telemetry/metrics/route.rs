@@ -13,7 +13,7 @@ use crate::base::reason::Reason;
 use crate::telemetry::Record;
 
 /// In the order of [`class_index`].
-const CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
+pub(super) const CLASSES: [&str; 6] = ["other", "1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// The counters of one route, found once: observing takes no lock, looks nothing up and writes what no other thread does.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ impl RouteMetrics {
     }
 }
 
-fn class_index(status: u16) -> usize {
+pub(super) fn class_index(status: u16) -> usize {
     match status {
         100..=599 => usize::from(status / 100),
         _ => 0,

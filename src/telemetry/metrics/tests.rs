@@ -23,8 +23,13 @@ fn record(status: u16, reason: Option<Reason>) -> Record<'static> {
         host: b"api.example.com",
         path: b"/secret-path",
         route: None,
+        partner: None,
+        auth: None,
+        subject: None,
         status,
         reason,
+        limit: None,
+        observed: &[],
         upstream: None,
         endpoint: None,
         attempts: 0,
@@ -51,7 +56,11 @@ fn the_exposition_has_exactly_what_the_catalogue_says() {
     let metrics = Metrics::new();
     metrics.route("orders").observe(&record(200, None));
     metrics.listener("public").refused();
+    metrics.partner("acme").observe(200);
+    metrics.decisions().limited("standard.rate_limit");
     metrics.upstream("orders").set_endpoints(1);
+    metrics.issuer("main").set_keys(1);
+    metrics.set_revocations(1, 1, 0);
     metrics.started(&Published { version: "v1", at: Duration::from_secs(1), routes: 1, faulty: 0 });
     metrics.set_certificates("public", &[("example.com", Duration::from_secs(1))]);
 
@@ -72,6 +81,9 @@ fn every_label_is_described_and_every_description_used() {
     assert_eq!(used, described);
     assert!(LABELS.iter().any(|label| label.values.contains(&MAX_ROUTES.to_string())));
     assert!(LABELS.iter().any(|label| label.values.contains(&MAX_UPSTREAMS.to_string())));
+    assert!(LABELS.iter().any(|label| label.values.contains(&MAX_PARTNERS.to_string())));
+    assert!(LABELS.iter().any(|label| label.values.contains(&MAX_LIMITS.to_string())));
+    assert!(LABELS.iter().any(|label| label.values.contains(&MAX_ISSUERS.to_string())));
 }
 
 #[test]
@@ -210,4 +222,50 @@ fn certificates_that_are_gone_take_their_series_with_them() {
     assert_eq!(value(&metrics, &name("public", "a.example")), None);
     assert_eq!(value(&metrics, &name("public", "b.example")), Some(4.0 * 86_400.0));
     assert_eq!(value(&metrics, &name("internal", "a.example")), Some(3.0 * 86_400.0));
+}
+
+#[test]
+fn callers_are_counted_by_partner_credential_and_limit() {
+    let metrics = Metrics::new();
+    let (partner, decisions) = (metrics.partner("acme"), metrics.decisions());
+    partner.observe(200);
+    partner.observe(429);
+    decisions.credential(Credential::TokenCached);
+    decisions.credential(Credential::CertificateRefused);
+    decisions.limited("standard.rate_limit");
+    decisions.observed(Reason::ScopeMissing);
+    metrics.retain_partners(&["acme"]);
+    for series in [
+        "sluice_partner_requests_total{partner=\"acme\",status_class=\"2xx\"}",
+        "sluice_partner_requests_total{partner=\"acme\",status_class=\"4xx\"}",
+        "sluice_credentials_total{method=\"jwt\",result=\"cached\"}",
+        "sluice_credentials_total{method=\"certificate\",result=\"refused\"}",
+        "sluice_limit_refusals_total{limit=\"standard.rate_limit\"}",
+        "sluice_observed_refusals_total{reason=\"SCOPE_MISSING\"}",
+    ] {
+        assert_eq!(value(&metrics, series), Some(1.0), "{series}");
+    }
+    metrics.retain_partners(&[]);
+    assert_eq!(value(&metrics, "sluice_partner_requests_total{partner=\"acme\",status_class=\"2xx\"}"), None);
+}
+
+#[test]
+fn an_issuer_shows_what_it_has_counted_itself() {
+    let metrics = Metrics::new();
+    let issuer = metrics.issuer("main");
+    issuer.set_fetches(3, 2);
+    issuer.set_keys(4);
+    issuer.set_last_success(1_700_000_000);
+    metrics.issuer("gone").set_keys(1);
+    metrics.retain_issuers(&["main"]);
+
+    for (series, expected) in [
+        ("sluice_issuer_fetches_total{issuer=\"main\",result=\"success\"}", 3.0),
+        ("sluice_issuer_fetches_total{issuer=\"main\",result=\"failure\"}", 2.0),
+        ("sluice_issuer_keys{issuer=\"main\"}", 4.0),
+        ("sluice_issuer_last_success_timestamp_seconds{issuer=\"main\"}", 1_700_000_000.0),
+    ] {
+        assert_eq!(value(&metrics, series), Some(expected), "{series}");
+    }
+    assert!(!metrics.encode().contains("\"gone\""));
 }

@@ -46,7 +46,7 @@ async fn in_an_empty_folder_it_starts_with_what_is_built_in_and_its_curl_lines_w
     let gateway = place.start(&ANYWHERE);
     let said = gateway.says("/status\n").await;
     assert!(said.contains("config   config/gateway.yaml (built in; there is no such file here)"), "{said}");
-    assert!(said.contains("routes   routes.yaml, 18 routes (built in; there is no such file here)"), "{said}");
+    assert!(said.contains("routes   routes.yaml, 21 routes (built in; there is no such file here)"), "{said}");
     for name in ["https    https://127.0.0.1:", "http     http://127.0.0.1:", "admin    http://127.0.0.1:", "sandbox  "]
     {
         assert!(said.contains(name), "{name}: {said}");

@@ -6,6 +6,7 @@ pub mod gate;
 pub mod gateway;
 pub mod h2_client;
 pub mod h2_upstream;
+pub mod issuer;
 pub mod stream;
 pub mod upstream;
 pub mod wire;

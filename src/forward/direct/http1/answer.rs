@@ -97,6 +97,11 @@ pub fn write_switched(out: &mut Vec<u8>, head: &mut ResponseHead<'_, '_>, exchan
     let Fields { added, .. } = fields;
     write_status(out, head.status, head.phrase);
     write_fields(out, head.fields);
+    if exchange.plan.as_ref().is_some_and(|plan| plan.agrees_to_bearer)
+        && !head.fields.iter().any(|field| field.name.eq_ignore_ascii_case("sec-websocket-protocol"))
+    {
+        out.extend_from_slice(b"sec-websocket-protocol: bearer\r\n");
+    }
     put(out, &[&added, b"connection: Upgrade\r\nupgrade: ", protocol.unwrap_or_default(), b"\r\n\r\n"]);
     buffers::give(added);
 }
@@ -151,6 +156,10 @@ impl FieldList for Fields<'_, '_> {
 
     fn set_text(&mut self, name: &HeaderName, value: &str) {
         self.remove(name);
+        put(&mut self.added, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+
+    fn append_text(&mut self, name: &HeaderName, value: &str) {
         put(&mut self.added, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
     }
 

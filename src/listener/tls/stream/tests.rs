@@ -229,8 +229,8 @@ async fn an_end_without_close_notify_is_an_error_after_the_bytes_before_it() {
 async fn what_is_no_handshake_is_answered_with_an_alert() {
     let (mut client, server, accepted) = Client::connect(&TLS13).await;
     client.socket.write_all(b"GET / HTTP/1.1\r\nHost: api.test\r\n\r\n").await.unwrap();
-    let error = TlsStream::accept(server, accepted).await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    let refused = TlsStream::accept(server, accepted).await.unwrap_err();
+    assert_eq!((refused.error.kind(), refused.for_certificate()), (io::ErrorKind::InvalidData, false));
     let mut alert = [0; 7];
     client.socket.read_exact(&mut alert).await.unwrap();
     assert_eq!((alert[0], alert[5]), (21, 2), "a fatal alert");
@@ -240,6 +240,6 @@ async fn what_is_no_handshake_is_answered_with_an_alert() {
 async fn a_client_that_leaves_in_the_handshake_is_an_end() {
     let (client, server, accepted) = Client::connect(&TLS13).await;
     drop(client);
-    let error = TlsStream::accept(server, accepted).await.unwrap_err();
-    assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    let refused = TlsStream::accept(server, accepted).await.unwrap_err();
+    assert_eq!(refused.error.kind(), io::ErrorKind::UnexpectedEof);
 }

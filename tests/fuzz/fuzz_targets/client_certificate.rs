@@ -1,0 +1,5 @@
+#![no_main]
+
+use sluice::listener::tls::client;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| client::check(data));
