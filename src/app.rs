@@ -1,7 +1,11 @@
 //! The composition root: from a checked bootstrap to a running gateway, and to its end.
 
+mod keeping;
+mod quotas;
+
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,7 +14,10 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+use self::keeping::Keeping;
+use crate::admin::journal::JournalError;
 use crate::admin::{self, Admin};
+use crate::auth::revocation;
 use crate::base::{clock, tasks};
 use crate::config::checked::Bootstrap;
 use crate::config::watch::{WatchError, Watcher};
@@ -21,6 +28,7 @@ use crate::listener::tls::{Reloaded, TlsError, TlsStore};
 use crate::listener::worker::{Drain, Phase, Settings, Worker};
 use crate::sandbox;
 use crate::snapshot::{Builder, FirstError, LongLived, Outcome, Reloader, Snapshot, Source};
+use crate::store::{self, StoreError};
 use crate::telemetry::access_log::{self, AccessLog};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::SystemResolver;
@@ -44,6 +52,14 @@ pub enum StartError {
     AccessLog(#[from] access_log::StartError),
     #[error("sandbox.openapi: {0}")]
     Sandbox(#[from] sandbox::Error),
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("store.file: {}: {error}", file.display())]
+    Quotas { file: PathBuf, error: StoreError },
+    #[error(transparent)]
+    Revocations(#[from] revocation::FileError),
     #[error(transparent)]
     Watch(#[from] WatchError),
     #[error("{what}: {source}")]
@@ -77,12 +93,10 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
     let sandbox = start_sandbox(&bootstrap)?;
     let access_log = Arc::new(AccessLog::start(&bootstrap.access_log, bootstrap.threads, &metrics)?);
 
-    let builder = Builder {
-        metrics: metrics.clone(),
-        resolver: Arc::new(SystemResolver),
-        runtime: runtime.clone(),
-        lasting: LongLived::new(bootstrap.credentials.token_cache),
-    };
+    let lasting = LongLived::new(bootstrap.credentials.token_cache);
+    let (keeping, watched_revocations) = Keeping::start(&bootstrap, &lasting, &metrics).await?;
+    let builder =
+        Builder { metrics: metrics.clone(), resolver: Arc::new(SystemResolver), runtime: runtime.clone(), lasting };
     let source = Source { path: bootstrap.routes.clone(), built_in: bootstrap.built_in_routes };
     let watched_routes = watch_routes(&bootstrap)?;
     let reloader = Arc::new(Reloader::start(source, bootstrap.reload.strict, builder).await?);
@@ -102,6 +116,7 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
     }
 
     let mut watchers = watch_certificates(&sockets, &metrics)?;
+    watchers.extend(watched_revocations);
     if let Some((watcher, changes)) = watched_routes {
         watchers.push(watcher);
         tasks::spawn("reload", reload_on(changes, Arc::clone(&reloader)));
@@ -114,6 +129,8 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
                 drain: Arc::clone(&drain),
                 metrics: metrics.clone(),
                 listeners: sockets.described(),
+                journal: Arc::clone(&keeping.journal),
+                revocations_file: keeping.file.clone(),
                 started_at: clock::since_epoch(),
             };
             tasks::spawn("admin", admin::serve(socket, Arc::new(state), stopped.clone()));
@@ -123,8 +140,10 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
     };
     tasks::spawn("failure", leave_on_failure(Arc::clone(&drain), metrics.clone(), Arc::clone(&settings)));
     tasks::spawn("housekeeping", keep_house(Arc::clone(&reloader), stopped.clone()));
+    tasks::spawn("keeping", Arc::clone(&keeping).go_on(stopped.clone()));
     metrics.set_ready(true);
-    tasks::spawn("end", end(workers, watchers, Arc::clone(&drain), Arc::clone(&access_log), stopped_sender));
+    let ending = end(workers, watchers, Arc::clone(&drain), Arc::clone(&access_log), keeping, stopped_sender);
+    tasks::spawn("end", ending);
     Ok(Running {
         listeners: sockets.addresses,
         admin: admin_address,
@@ -370,6 +389,7 @@ async fn end(
     watchers: Vec<Watcher>,
     drain: Arc<Drain>,
     access_log: Arc<AccessLog>,
+    keeping: Arc<Keeping>,
     stopped: watch::Sender<bool>,
 ) {
     drain.closing().await;
@@ -387,5 +407,7 @@ async fn end(
         Ok(Ok(())) => {}
         Err(error) => tracing::error!(%error, "shutdown"),
     }
+    // No request counts any more.
+    keeping.end().await;
     stopped.send_replace(true);
 }

@@ -6,6 +6,7 @@ use super::Admin;
 use crate::config::checked::RouteTarget;
 use crate::listener::worker::Phase;
 use crate::snapshot::{CompiledRoute, Outcome, Snapshot};
+use crate::store::Store;
 
 pub(super) async fn status(admin: &Admin) -> Value {
     let snapshot = admin.reloader.snapshots.load();
@@ -32,6 +33,9 @@ pub(super) async fn status(admin: &Admin) -> Value {
             "refused": admin.reloader.refused().await,
         },
         "upstreams": snapshot.upstreams.values().map(|upstream| upstream.cluster.describe()).collect::<Vec<_>>(),
+        "issuers": snapshot.gate.issuers.values().map(|compiled| compiled.issuer.describe()).collect::<Vec<_>>(),
+        "revocations": revocations(admin),
+        "store": admin.journal.store.as_ref().map(store),
         "listeners": admin.listeners.iter().map(|(listener, address)| json!({
             "name": &*listener.name,
             "address": address.to_string(),
@@ -40,6 +44,29 @@ pub(super) async fn status(admin: &Admin) -> Value {
                 "not_after": entry.not_after.as_secs(),
             })).collect::<Vec<_>>()),
         })).collect::<Vec<_>>(),
+    })
+}
+
+fn revocations(admin: &Admin) -> Value {
+    let counts = admin.journal.revocations.counts();
+    let file = admin.revocations_file.as_ref().map(|file| {
+        let status = file.status();
+        json!({
+            "path": file.path().display().to_string(),
+            "loaded_at": status.loaded_at.as_secs(),
+            "count": status.count,
+            "refused": status.refused.map(|(at, error)| json!({ "at": at.as_secs(), "error": error })),
+        })
+    });
+    json!({ "count": { "file": counts.file, "api": counts.api }, "unsaved": counts.unsaved, "file": file })
+}
+
+fn store(store: &Store) -> Value {
+    let health = store.health();
+    json!({
+        "file": store.file().display().to_string(),
+        "errors": health.errors,
+        "failing": health.failing.map(|failing| json!({ "since": failing.since.as_secs(), "error": failing.error })),
     })
 }
 

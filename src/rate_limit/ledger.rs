@@ -35,6 +35,8 @@ pub struct QuotaCount {
     pub key: String,
     /// When the period began, in seconds since 1970.
     pub period_start: u64,
+    /// The first second after it: from then on the count is of no use.
+    pub period_end: u64,
     pub count: u64,
 }
 
@@ -115,9 +117,9 @@ impl Ledger {
         let mut pages = self.pages();
         pages.by_scope.retain(|scope, page| {
             for (rule, quota) in &page.quotas {
-                quota.changed(|Count { key, period_start, count }| {
+                quota.changed(|Count { key, period_start, period_end, count }| {
                     let (scope, rule, key) = (String::from(&**scope), String::from(&**rule), String::from(key));
-                    changed.push(QuotaCount { scope, rule, key, period_start, count });
+                    changed.push(QuotaCount { scope, rule, key, period_start, period_end, count });
                 });
             }
             page.sets.retain(|set| set.strong_count() > 0);
@@ -239,6 +241,7 @@ fn rule_text(quota: &limits::Quota) -> Box<str> {
 
 impl From<QuotaCount> for Count {
     fn from(count: QuotaCount) -> Self {
-        Self { key: count.key.into(), period_start: count.period_start, count: count.count }
+        let QuotaCount { key, period_start, period_end, count, .. } = count;
+        Self { key: key.into(), period_start, period_end, count }
     }
 }

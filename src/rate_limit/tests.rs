@@ -206,16 +206,16 @@ fn requests_in_flight_are_counted_until_their_end() {
     let rules = of_route(&ledger, &concurrencies(&[concurrency("few", ALL, 2)]));
     let caller = Caller::new();
     let (mut one, mut other, mut third) = (Granted::default(), Granted::default(), Granted::default());
-    caller.asks(&mut one, &rules, true).unwrap();
-    caller.asks(&mut other, &rules, true).unwrap();
-    let refused = caller.asks(&mut third, &rules, true).unwrap_err();
+    caller.asks(&mut one, &rules, false).unwrap();
+    caller.asks(&mut other, &rules, false).unwrap();
+    let refused = caller.asks(&mut third, &rules, false).unwrap_err();
     assert_eq!((refused.reason, refused.retry_after), (Reason::ConcurrencyLimited, SECOND));
     drop(third);
     assert!(!caller.passes(&rules));
     one.clear();
     one.clear();
     assert!(caller.passes(&rules));
-    caller.asks(&mut one, &rules, true).unwrap();
+    caller.asks(&mut one, &rules, false).unwrap();
     assert!(!caller.passes(&rules));
     drop((one, other));
     assert!(caller.passes(&rules));
@@ -250,7 +250,7 @@ fn observed_rules_let_pass_and_tell_what_they_would_not() {
     let observed: Vec<Vec<String>> = (0..4)
         .map(|_| {
             granted.clear();
-            Caller::new().asks(&mut granted, &rules, true).unwrap();
+            Caller::new().asks(&mut granted, &rules, false).unwrap();
             granted.observed().iter().map(|observed| observed.limit.to_string()).collect()
         })
         .collect();

@@ -7,15 +7,16 @@ use super::{Store, StoreError, from_sql, to_sql};
 /// The count of one key in one period.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Which one, over all routes and plans.
-    pub quota: String,
-    /// Whose.
+    /// Whose rule it is.
+    pub scope: String,
+    pub rule: String,
+    /// Whose share of it.
     pub key: String,
     /// Seconds since 1970 UTC.
     pub period_start: u64,
     /// The first second after it, since 1970 UTC.
     pub period_end: u64,
-    pub used: u64,
+    pub count: u64,
 }
 
 impl Store {
@@ -26,15 +27,16 @@ impl Store {
     /// A store that cannot be read.
     pub async fn load_quotas(&self, now: u64) -> Result<Vec<Quota>, StoreError> {
         self.run("load quotas", move |connection| {
-            let sql = "SELECT quota, key, period_start, period_end, used FROM quotas WHERE period_end > ?1";
+            let sql = "SELECT scope, rule, key, period_start, period_end, count FROM quotas WHERE period_end > ?1";
             let mut statement = connection.prepare(sql)?;
             let rows = statement.query_map([to_sql(now)], |row| {
                 Ok(Quota {
-                    quota: row.get("quota")?,
+                    scope: row.get("scope")?,
+                    rule: row.get("rule")?,
                     key: row.get("key")?,
                     period_start: from_sql(row, "period_start")?,
                     period_end: from_sql(row, "period_end")?,
-                    used: from_sql(row, "used")?,
+                    count: from_sql(row, "count")?,
                 })
             })?;
             rows.collect()
@@ -51,11 +53,13 @@ impl Store {
     pub async fn save_quotas(&self, quotas: Arc<[Quota]>) -> Result<(), StoreError> {
         self.run("save quotas", move |connection| {
             let transaction = connection.transaction()?;
-            let sql = "INSERT INTO quotas (quota, key, period_start, period_end, used) VALUES (?1, ?2, ?3, ?4, ?5)
-                ON CONFLICT DO UPDATE SET used = max(used, excluded.used), period_end = excluded.period_end";
+            let sql = "INSERT INTO quotas (scope, rule, key, period_start, period_end, count)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                ON CONFLICT DO UPDATE SET count = max(count, excluded.count), period_end = excluded.period_end";
             let mut statement = transaction.prepare(sql)?;
-            for Quota { quota, key, period_start, period_end, used } in &*quotas {
-                statement.execute((quota, key, to_sql(*period_start), to_sql(*period_end), to_sql(*used)))?;
+            for Quota { scope, rule, key, period_start, period_end, count } in &*quotas {
+                let [start, end, count] = [*period_start, *period_end, *count].map(to_sql);
+                statement.execute((scope, rule, key, start, end, count))?;
             }
             drop(statement);
             transaction.commit()

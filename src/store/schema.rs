@@ -16,12 +16,13 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// What leads from each version to the next; a version that has been released never changes.
 const MIGRATIONS: &[&str] = &["CREATE TABLE quotas (
-        quota        TEXT    NOT NULL,
+        scope        TEXT    NOT NULL,
+        rule         TEXT    NOT NULL,
         key          TEXT    NOT NULL,
         period_start INTEGER NOT NULL,
         period_end   INTEGER NOT NULL,
-        used         INTEGER NOT NULL,
-        PRIMARY KEY (quota, key, period_start)
+        count        INTEGER NOT NULL,
+        PRIMARY KEY (scope, rule, key, period_start)
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE revocations (
         id            TEXT    NOT NULL PRIMARY KEY,

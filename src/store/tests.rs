@@ -46,8 +46,9 @@ fn refused(file: &Path) -> OpenProblem {
     error.problem
 }
 
-fn quota(key: &str, period_start: u64, used: u64) -> Quota {
-    Quota { quota: "daily".into(), key: key.into(), period_start, period_end: period_start + 100, used }
+fn quota(key: &str, period_start: u64, count: u64) -> Quota {
+    let (scope, rule, key) = ("route all".into(), "daily".into(), key.into());
+    Quota { scope, rule, key, period_start, period_end: period_start + 100, count }
 }
 
 fn revocation(id: &str) -> Revocation {
@@ -113,10 +114,10 @@ async fn a_count_never_goes_down_within_its_period() {
     for used in [5, 3, 4] {
         store.save_quotas(Arc::new([quota("acme", 0, used), quota("acme", 100, used)])).await.unwrap();
     }
-    let used: Vec<u64> = store.load_quotas(0).await.unwrap().iter().map(|quota| quota.used).collect();
+    let used: Vec<u64> = store.load_quotas(0).await.unwrap().iter().map(|quota| quota.count).collect();
     assert_eq!(used, [5, 5]);
     store.save_quotas(Arc::new([quota("acme", 0, 6)])).await.unwrap();
-    assert_eq!(store.load_quotas(0).await.unwrap()[0].used, 6);
+    assert_eq!(store.load_quotas(0).await.unwrap()[0].count, 6);
 }
 
 #[tokio::test]

@@ -94,12 +94,18 @@ impl KeysAwaited {
 
 impl Issuer {
     /// Keys in files and secrets are there at once; those behind a URL are fetched by a task on `runtime`, which also looks
-    /// at files again. `kept` are the claims of a good token that somebody will ask for.
+    /// at files again. `kept` are the claims of a good token that somebody will ask for. Of `previous`, the issuer that was there before with other
+    /// rules, it has the keys that it had fetched from the same URL.
     ///
     /// # Errors
     ///
     /// A file that cannot be read or has no key that can be used; the message names it.
-    pub fn start(spec: Arc<checked::Issuer>, kept: Vec<ClaimPath>, runtime: &Handle) -> Result<Arc<Self>, String> {
+    pub fn start(
+        spec: Arc<checked::Issuer>,
+        kept: Vec<ClaimPath>,
+        previous: Option<&Self>,
+        runtime: &Handle,
+    ) -> Result<Arc<Self>, String> {
         match &spec.keys {
             KeySource::Secret(secret) => {
                 let keys = KeySet::from_secret(secret);
@@ -119,7 +125,12 @@ impl Issuer {
                     let fetcher = Arc::clone(&fetcher);
                     async move { fetcher.fetch().await }
                 };
-                Ok(Self::fetching(&spec, url, kept, runtime, fetch))
+                let issuer = Self::fetching(&spec, url, kept, runtime, fetch);
+                // New rules are no reason to be without keys while the source is down.
+                if let Some(previous) = previous.filter(|previous| identity::same_keys(&previous.spec, &spec)) {
+                    issuer.keyring.inherit(&previous.keyring);
+                }
+                Ok(issuer)
             }
         }
     }

@@ -166,12 +166,12 @@ impl Ledger {
         self.ends.iter().take_while(|(at, ..)| *at <= now).map(|(_, id, source)| (*source, *id)).collect()
     }
 
-    pub(super) fn unsaved(&self) -> Vec<Unsaved> {
+    pub(super) fn unsaved(&self, most: usize) -> Vec<Unsaved> {
         let unsaved = |(id, change): (&Id, &u64)| {
             let entry = self.get(*id).and_then(Listed::api).cloned();
             Unsaved { id: *id, entry, change: *change }
         };
-        self.unsaved.iter().map(unsaved).collect()
+        self.unsaved.iter().take(most).map(unsaved).collect()
     }
 
     pub(super) fn saved(&mut self, changes: &[Unsaved]) {

@@ -171,10 +171,10 @@ impl Revocations {
         self.lock().counts()
     }
 
-    /// What the admin API has changed since it was last [saved](Self::saved).
+    /// What the admin API has changed since it was last [saved](Self::saved), and so many of it at most.
     #[must_use]
-    pub fn unsaved(&self) -> Vec<Unsaved> {
-        self.lock().unsaved()
+    pub fn unsaved(&self, most: usize) -> Vec<Unsaved> {
+        self.lock().unsaved(most)
     }
 
     /// These changes are where they survive a restart. What has changed again meanwhile stays unsaved.

@@ -165,22 +165,22 @@ fn a_revocation_of_both_stays_until_both_have_taken_it_off() {
 #[test]
 fn what_a_restart_would_lose_is_told_until_it_is_saved() {
     let revocations = revoking(r#"{"token_id": "t1", "until": 1800000010}"#);
-    let first = revocations.unsaved();
+    let first = revocations.unsaved(9);
     assert_eq!(first[0].entry.as_ref().unwrap().revocation, one(r#"{"token_id": "t1", "until": 1800000010}"#));
     // It changes while it is being saved.
     revocations.add(one(r#"{"token_id": "t1", "until": 1800000020}"#), NOW).unwrap();
     revocations.saved(&first);
-    let second = revocations.unsaved();
+    let second = revocations.unsaved(9);
     assert_eq!(second.len(), 1);
     revocations.saved(&second);
     assert_eq!(revocations.counts().unsaved, 0);
     // What has ended is deleted there, too.
     revocations.sweep(NOW + 20);
-    assert!(revocations.unsaved()[0].entry.is_none());
+    assert!(revocations.unsaved(9)[0].entry.is_none());
     // The file is its own memory.
     let revocations = Revocations::default();
     revocations.replace_file(vec![one(r#"{"token_id": "t1"}"#)], NOW);
-    assert!(revocations.unsaved().is_empty());
+    assert!(revocations.unsaved(9).is_empty());
     // What was there at the last start is saved.
     revocations.restore([(one(r#"{"token_id": "t2"}"#), 5)]);
     assert_eq!(revocations.counts(), Counts { file: 1, api: 1, unsaved: 0 });

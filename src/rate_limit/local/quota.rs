@@ -60,6 +60,8 @@ pub(in crate::rate_limit) struct Count {
     pub(in crate::rate_limit) key: Box<str>,
     /// In seconds since 1970.
     pub(in crate::rate_limit) period_start: u64,
+    /// The first second after it.
+    pub(in crate::rate_limit) period_end: u64,
     pub(in crate::rate_limit) count: u64,
 }
 
@@ -158,8 +160,9 @@ impl Quota {
             let packed = counter.now.load(Ordering::SeqCst);
             if counter.kept.swap(packed, Ordering::Relaxed) != packed {
                 let (period, count) = unpack(packed);
-                let period_start = calendar::start(self.period, period);
-                found(Count { key: counter.key.clone(), period_start, count });
+                let [period_start, period_end] =
+                    [period, period + 1].map(|number| calendar::start(self.period, number));
+                found(Count { key: counter.key.clone(), period_start, period_end, count });
             }
         });
     }

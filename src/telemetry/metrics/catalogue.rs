@@ -82,6 +82,10 @@ families! {
     CONFIG_INFO "sluice_config_info" Gauge, ["version"] "always 1" "Version of the routes that are live.";
     CERTIFICATE_EXPIRY "sluice_certificate_expiry_timestamp_seconds" Gauge, ["listener", "name"] "seconds since 1970" "When a served certificate ends; `name` is its first DNS name.";
     CERTIFICATE_RELOAD_FAILURES "sluice_certificate_reload_failures_total" Counter, [] "reloads" "Certificates that could not be loaded again; the old ones stay in use.";
+    REVOCATIONS "sluice_revocations" Gauge, ["source"] "revocations" "Revocations in force, by where they come from; one that both name counts in both.";
+    REVOCATIONS_UNSAVED "sluice_revocations_unsaved" Gauge, [] "changes" "Changes by the admin API that hold and that a restart would lose.";
+    REVOCATION_FILE_FAILURES "sluice_revocation_file_failures_total" Counter, [] "readings" "Readings of the file of revocations that failed; what it revoked before stays revoked.";
+    STORE_ERRORS "sluice_store_errors_total" Counter, [] "errors" "Failed attempts to read or write the store; what was to be kept stays in memory and is tried again.";
     ACCESS_LOG_DROPPED "sluice_access_log_dropped_total" Counter, [] "lines" "Access log lines that were lost because the buffer was full or could not be written.";
     ACCESS_LOG_ERRORS "sluice_access_log_errors_total" Counter, [] "errors" "Failed attempts to write or reopen the access log.";
     BUILD_INFO "sluice_build_info" Gauge, ["version"] "always 1" "Version of the program.";
@@ -129,5 +133,6 @@ pub const LABELS: &[Label] = &[
         name: "version",
         values: "handshakes: `TLSv1.2`, `TLSv1.3`, `none` when it failed; information metrics: one value, the present one",
     },
+    Label { name: "source", values: "`file`, `api`" },
     Label { name: "name", values: "first DNS name of a certificate" },
 ];

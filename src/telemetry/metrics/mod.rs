@@ -82,6 +82,10 @@ struct Inner {
     certificate_expiry: IntGaugeVec,
     certificates: Mutex<BTreeSet<(Box<str>, Box<str>)>>,
     certificate_reload_failures: IntCounter,
+    revocations: IntGaugeVec,
+    revocations_unsaved: IntGauge,
+    revocation_file_failures: IntCounter,
+    store_errors: IntCounter,
     access_log_dropped: IntCounter,
     access_log_errors: IntCounter,
     ready: IntGauge,
@@ -133,6 +137,10 @@ impl Metrics {
             certificate_expiry: gauge(&registry, &catalogue::CERTIFICATE_EXPIRY),
             certificates: Mutex::new(BTreeSet::new()),
             certificate_reload_failures: single_counter(&registry, &catalogue::CERTIFICATE_RELOAD_FAILURES),
+            revocations: gauge(&registry, &catalogue::REVOCATIONS),
+            revocations_unsaved: single_gauge(&registry, &catalogue::REVOCATIONS_UNSAVED),
+            revocation_file_failures: single_counter(&registry, &catalogue::REVOCATION_FILE_FAILURES),
+            store_errors: single_counter(&registry, &catalogue::STORE_ERRORS),
             access_log_dropped: single_counter(&registry, &catalogue::ACCESS_LOG_DROPPED),
             access_log_errors: single_counter(&registry, &catalogue::ACCESS_LOG_ERRORS),
             ready: single_gauge(&registry, &catalogue::READY),
@@ -263,6 +271,21 @@ impl Metrics {
 
     pub fn certificate_reload_failed(&self) {
         self.0.certificate_reload_failures.inc();
+    }
+
+    /// How many revocations are in force, and how many changes a restart would lose.
+    pub fn set_revocations(&self, by_file: usize, by_api: usize, unsaved: usize) {
+        self.0.revocations.with_label_values(&["file"]).set(to_gauge(by_file));
+        self.0.revocations.with_label_values(&["api"]).set(to_gauge(by_api));
+        self.0.revocations_unsaved.set(to_gauge(unsaved));
+    }
+
+    pub fn revocation_file_failed(&self) {
+        self.0.revocation_file_failures.inc();
+    }
+
+    pub fn store_failed(&self) {
+        self.0.store_errors.inc();
     }
 
     pub fn set_ready(&self, ready: bool) {

@@ -60,6 +60,7 @@ fn the_exposition_has_exactly_what_the_catalogue_says() {
     metrics.decisions().limited("standard.rate_limit");
     metrics.upstream("orders").set_endpoints(1);
     metrics.issuer("main").set_keys(1);
+    metrics.set_revocations(1, 1, 0);
     metrics.started(&Published { version: "v1", at: Duration::from_secs(1), routes: 1, faulty: 0 });
     metrics.set_certificates("public", &[("example.com", Duration::from_secs(1))]);
 

@@ -238,6 +238,19 @@ fn an_overlap_adds_what_is_not_there() {
     assert_eq!(renamed.verify(Algorithm::Es256, Some("a"), b"m", &mint::sign(Algorithm::Es256, b"m")), Ok(()));
     let stranger = mint::sign_with(mint::stranger(), Algorithm::Es256, b"m");
     assert_eq!(renamed.verify(Algorithm::Es256, Some("a"), b"m", &stranger), Ok(()));
+
+    // However often it does so, the latest key is good.
+    let later: Vec<_> = (0..6).map(|_| rcgen::KeyPair::generate().unwrap()).collect();
+    let mut often = old;
+    for pair in &later {
+        let (x, y) = pair.public_key_raw()[1..].split_at(32);
+        (other["x"], other["y"]) = (mint::encode(x).into(), mint::encode(y).into());
+        often = read(&json!([other])).unwrap().0.with_overlap(&often);
+        let latest = mint::sign_with(pair, Algorithm::Es256, b"m");
+        assert_eq!(often.verify(Algorithm::Es256, Some("a"), b"m", &latest), Ok(()));
+    }
+    let earliest = mint::sign_with(&later[0], Algorithm::Es256, b"m");
+    assert!(often.verify(Algorithm::Es256, Some("a"), b"m", &earliest).is_err());
 }
 
 #[test]
