@@ -240,7 +240,7 @@ async fn who_may_and_how_much_is_shown_with_the_keys_of_limits() {
     ] {
         assert!(text.contains(told), "{told}\n{text}");
     }
-    for place in [place_of(10, 5), place_of(11, 5), place_of(15, 5), place_of(16, 5), place_of(4, 10)] {
+    for place in [place_of(10, 5), place_of(11, 5), place_of(15, 5), place_of(16, 5), place_of(4, 16)] {
         assert!(text.contains(&place), "{place}\n{text}");
     }
     let explained = explain_json(&place, &["GET", "/items/7", "--as", "acme:read,b", "--claim", "/org/tier=1"]).await;
