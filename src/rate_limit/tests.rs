@@ -427,6 +427,7 @@ fn quotas_survive_a_restart() {
         rule: "month partner of monthly".to_owned(),
         key: String::new(),
         period_start: day - 22 * 86_400,
+        period_end: day + 8 * 86_400,
         count: 1,
     };
     assert_eq!(kept[0], expected);
@@ -435,6 +436,7 @@ fn quotas_survive_a_restart() {
         rule: "day partner,header:x-tenant of daily".to_owned(),
         key: "partner=acme,header=tenant%201".to_owned(),
         period_start: day,
+        period_end: day + 86_400,
         count: 2,
     };
     assert_eq!(kept[1], expected);
