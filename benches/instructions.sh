@@ -48,7 +48,6 @@ for algorithm in RS256 ES256 EdDSA HS256; do
 done
 report "known token" hit RS256
 report "token known to be forged" refuse RS256
-"$bench" fill 100000
 report "limits: rate of a plan" limits plan
 report "limits: rate by address" limits address
 report "limits: by partner and field" limits combined
@@ -56,14 +55,15 @@ report "limits: rate, quota, in flight" limits whole
 report "limits: the same, and told" limits told
 "$bench" build 50000
 "$bench" partners 10000
+"$bench" fill 100000
 
 # Prints the allocations of one run.
 allocations() {
     valgrind --tool=dhat --dhat-out-file=/dev/null "$bench" "$@" 2>&1 | sed -n 's/.*Total: .* in \([0-9,]*\) blocks.*/\1/p' | tr -d ,
 }
 
-# nothing NAME ARGUMENTS...: fails if the rounds, added as the last argument, allocate anything.
-nothing() {
+# none NAME ARGUMENTS...: what makes no allocation.
+none() {
     name=$1
     shift
     made=$(($(allocations "$@" $ROUNDS) - $(allocations "$@" 0)))
@@ -71,9 +71,9 @@ nothing() {
     [ $made -eq 0 ] || exit 1
 }
 
-nothing "head of a get, decided" get
-nothing "head of a post, decided" post
-nothing "limits: by partner and field" limits combined
-nothing "limits: the same, and told" limits told
-nothing "known token" hit RS256
-nothing "token known to be forged" refuse RS256
+none "head of a get, decided" get
+none "head of a post, decided" post
+none "known token" hit RS256
+none "token known to be forged" refuse RS256
+none "limits: by partner and field" limits combined
+none "limits: the same, and told" limits told

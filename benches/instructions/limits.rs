@@ -31,15 +31,15 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub fn named(name: &str) -> Option<Self> {
-        Some(match name {
+    pub fn named(name: &str) -> Self {
+        match name {
             "plan" => Self::Plan,
             "address" => Self::Address,
             "combined" => Self::Combined,
             "whole" => Self::Whole,
             "told" => Self::Told,
-            _ => return None,
-        })
+            _ => panic!("{name} is none of the limits that are counted"),
+        }
     }
 }
 
@@ -129,11 +129,11 @@ pub fn build(partners: usize) {
 }
 
 /// As many callers as `strangers`, each with an address of its own.
-pub fn flood(strangers: u32) {
+pub fn flood(strangers: usize) {
     let ledger = Ledger::default();
     let rules = ledger.rules(Scope::Route("orders-read"), &limits(Kind::Address));
     let mut granted = Granted::default();
-    for stranger in 0..strangers {
+    for stranger in (0..=u32::MAX).take(strangers) {
         let asked = Asked {
             partner: None,
             plan: None,

@@ -109,11 +109,14 @@ fn concurrencies(concurrencies: &[Concurrency]) -> Limits {
 
 const SECOND: Duration = Duration::from_secs(1);
 const ALL: &[LimitKey] = &[LimitKey::Route];
+const ADDRESS: &[LimitKey] = &[LimitKey::Address];
 
 #[test]
 fn without_limits_everything_passes() {
     let rules = of_route(&Ledger::default(), &Limits::default());
     assert!(rules.is_empty() && !rules.asks_strangers());
+    let all = of_route(&Ledger::default(), &rates(&[rate("all", ALL, 1, SECOND, 1)]));
+    assert!(!all.is_empty() && !all.asks_strangers(), "strangers could use it up");
     assert_eq!(Caller::new().passing(&rules, 1_000), 1_000);
 }
 
@@ -267,14 +270,14 @@ fn strangers_are_asked_only_by_rules_that_need_no_identity() {
             rate("header", &[header, LimitKey::Address], 1, SECOND, 2),
         ],
         quotas: vec![quota("partner", &[LimitKey::Partner], 1, CalendarPeriod::Day)],
-        concurrencies: vec![concurrency("route", &[], 1)],
+        concurrencies: vec![concurrency("address", &[LimitKey::Route, LimitKey::Address], 1)],
     };
     let rules = of_route(&Ledger::default(), &limits);
     assert!(rules.asks_strangers());
     let caller = Caller::new();
     let (mut first, mut second) = (Granted::default(), Granted::default());
     caller.asks(&mut first, &rules, true).unwrap();
-    assert_eq!(&*caller.asks(&mut second, &rules, true).unwrap_err().limit, "route");
+    assert_eq!(&*caller.asks(&mut second, &rules, true).unwrap_err().limit, "address");
     first.clear();
     caller.asks(&mut first, &rules, true).unwrap();
     first.clear();
@@ -301,12 +304,12 @@ fn what_a_first_call_charged_goes_back_when_a_second_refuses() {
     let mut granted = Granted::default();
     for expected in [true, false, false, false, false] {
         granted.clear();
-        caller.asks(&mut granted, &route, true).unwrap();
+        caller.asks(&mut granted, &route, false).unwrap();
         assert_eq!(caller.asks(&mut granted, &plan, false).is_ok(), expected);
     }
     // The permit, too, before the refused request is over.
     let mut other = Granted::default();
-    caller.asks(&mut other, &route, true).unwrap();
+    caller.asks(&mut other, &route, false).unwrap();
     other.clear();
     assert_eq!(caller.passing(&route, 9), 1);
 }
@@ -383,8 +386,8 @@ fn a_quota_and_what_is_in_flight_count_on_when_their_limit_changes() {
     let caller = Caller::new();
     let (mut one, mut other) = (Granted::default(), Granted::default());
     let rules = of_route(&ledger, &made(3));
-    caller.asks(&mut one, &rules, true).unwrap();
-    caller.asks(&mut other, &rules, true).unwrap();
+    caller.asks(&mut one, &rules, false).unwrap();
+    caller.asks(&mut other, &rules, false).unwrap();
     let rules = of_route(&ledger, &made(2));
     assert_eq!(caller.outcome(&rules).unwrap_err().reason, Reason::QuotaExceeded);
     let rules = of_route(&ledger, &made(4));
@@ -480,10 +483,10 @@ fn fields_tell_what_is_left_and_for_how_long() {
     let ledger = Ledger::default();
     let limits = Limits {
         rates: vec![
-            rate("burst", ALL, 100, Duration::from_secs(60), 4),
-            Rate { observe: true, ..rate("shy", ALL, 1, SECOND, 1) },
+            rate("burst", ADDRESS, 100, Duration::from_secs(60), 4),
+            Rate { observe: true, ..rate("shy", ADDRESS, 1, SECOND, 1) },
         ],
-        quotas: vec![quota("daily", ALL, 1_000, CalendarPeriod::Day)],
+        quotas: vec![quota("daily", ADDRESS, 1_000, CalendarPeriod::Day)],
         concurrencies: vec![concurrency("few \"\\\u{e9}", &[LimitKey::Subject], 3)],
     };
     let rules = of_route(&ledger, &limits);
@@ -520,7 +523,7 @@ fn fields_tell_what_is_left_and_for_how_long() {
     granted.clear();
     caller.elapsed = Duration::from_secs(60);
     (caller.cost, caller.now) = (4, MORNING - Duration::from_secs(60));
-    let daily = quotas(&[quota("daily", ALL, 3, CalendarPeriod::Day)]);
+    let daily = quotas(&[quota("daily", ADDRESS, 3, CalendarPeriod::Day)]);
     let tight = of_route(&ledger, &Limits { rates: limits.rates, ..daily });
     caller.asks(&mut granted, &tight, true).unwrap_err();
     assert_eq!(told(&granted, LimitFields::Standard)[1], r#"ratelimit: "burst";r=4;t=3, "daily";r=0;t=50400"#);
@@ -531,7 +534,7 @@ fn rates_with_odd_periods_are_told_in_whole_seconds() {
     let policy = |permits, period| {
         let rules = of_route(&Ledger::default(), &rates(&[rate("r", ALL, permits, period, 50)]));
         let mut granted = Granted::default();
-        Caller::new().asks(&mut granted, &rules, true).unwrap();
+        Caller::new().asks(&mut granted, &rules, false).unwrap();
         told(&granted, LimitFields::Standard).swap_remove(0)
     };
     assert_eq!(policy(5, Duration::from_millis(100)), r#"ratelimit-policy: "r";q=50;w=1"#);
@@ -545,7 +548,7 @@ fn many_rules_are_told_on_several_lines() {
     let all: Vec<Rate> = names.iter().map(|name| rate(name, ALL, u32::MAX, SECOND, u32::MAX)).collect();
     let rules = of_route(&Ledger::default(), &rates(&all));
     let mut granted = Granted::default();
-    Caller::new().asks(&mut granted, &rules, true).unwrap();
+    Caller::new().asks(&mut granted, &rules, false).unwrap();
     let told = told(&granted, LimitFields::Standard);
     let lines: Vec<&str> = told.iter().filter_map(|line| line.strip_prefix("ratelimit: ")).collect();
     let items: Vec<&str> = lines.iter().flat_map(|line| line.split(", ")).collect();
@@ -570,7 +573,7 @@ fn the_largest_limits_that_can_be_written_overflow_nothing() {
         [(1, 0, MORNING), (u32::MAX, 1, Duration::MAX / 2), (u32::MAX, 1 << 33, MORNING), (1, 1 << 33, MORNING)]
     {
         (caller.cost, caller.elapsed, caller.now) = (cost, Duration::from_secs(elapsed), now);
-        let _ = caller.asks(&mut granted, &rules, true);
+        let _ = caller.asks(&mut granted, &rules, false);
         let _ = told(&granted, LimitFields::Both);
     }
 }
