@@ -129,7 +129,7 @@ async fn routes_that_appear_take_the_place_of_the_built_in_ones_and_are_not_drop
     .await;
     std::fs::remove_file(place.path("routes.yaml")).unwrap();
     let mut admin = Client::connect(started.admin()).await;
-    let answer = admin.request("POST /reload HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await;
+    let answer = admin.request("POST /reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(answer.status, 422, "{}", answer.text());
     let refused = answer.json();
     assert_eq!(refused["result"], "refused");
