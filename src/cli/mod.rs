@@ -176,6 +176,15 @@ impl Common {
         Ok(bootstrap)
     }
 
+    /// The options that name the same files, for a shell.
+    fn flags(&self) -> String {
+        let named = [("config", &self.config), ("routes", &self.routes)];
+        let flag = |(option, file): (&str, &Option<PathBuf>)| {
+            file.as_ref().map(|file| format!(" --{option} {}", quoted(&file.display().to_string())))
+        };
+        named.into_iter().filter_map(flag).collect()
+    }
+
     /// `None` is the one that is built in.
     fn bootstrap_file(&self) -> Option<&Path> {
         let usual = Path::new(USUAL_BOOTSTRAP);

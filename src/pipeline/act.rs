@@ -164,26 +164,26 @@ fn keep_credentials_here<V: RequestView>(
     withheld: &mut Withheld,
     added: &mut FieldLines,
 ) -> bool {
+    let places = &action.guard.withheld_places;
+    // Each field is written once, whatever the number of methods that look into it.
+    let cookies = || places.iter().filter_map(|place| place.cookie.as_deref());
+    if cookies().next().is_some() && request.known(Known::Cookie).next().is_some() {
+        withheld.known.insert(Known::Cookie);
+        let is_ours = |crumb: &[u8]| cookies().any(|name| credential::of_crumb(crumb, name).is_some());
+        let left = request.known(Known::Cookie).flat_map(credential::crumbs);
+        push_list(added, "cookie", b"; ", left.filter(|crumb| !is_ours(crumb)));
+    }
     let mut offered = false;
-    for place in &action.guard.withheld_places {
-        if let Some(name) = &place.cookie
-            && request.known(Known::Cookie).next().is_some()
-        {
-            withheld.known.insert(Known::Cookie);
-            let left = request.known(Known::Cookie).flat_map(credential::crumbs);
-            push_list(added, "cookie", b"; ", left.filter(|crumb| credential::of_crumb(crumb, name).is_none()));
-        }
-        if place.websocket_protocol && request.known(Known::WebSocketProtocol).next().is_some() {
-            withheld.known.insert(Known::WebSocketProtocol);
-            let mut is_token = false;
-            let left = request.known(Known::WebSocketProtocol).flat_map(credential::offers).filter(|protocol| {
-                let is_bearer = !is_token && protocol.eq_ignore_ascii_case(BEARER.as_bytes());
-                let stays = !is_bearer && !is_token;
-                (is_token, offered) = (is_bearer, offered | is_bearer);
-                stays
-            });
-            push_list(added, "sec-websocket-protocol", b", ", left);
-        }
+    if places.iter().any(|place| place.websocket_protocol) && request.known(Known::WebSocketProtocol).next().is_some() {
+        withheld.known.insert(Known::WebSocketProtocol);
+        let mut is_token = false;
+        let left = request.known(Known::WebSocketProtocol).flat_map(credential::offers).filter(|protocol| {
+            let is_bearer = !is_token && protocol.eq_ignore_ascii_case(BEARER.as_bytes());
+            let stays = !is_bearer && !is_token;
+            (is_token, offered) = (is_bearer, offered | is_bearer);
+            stays
+        });
+        push_list(added, "sec-websocket-protocol", b", ", left);
     }
     offered
 }
