@@ -5,5 +5,6 @@ pub mod process;
 mod explain;
 mod key;
 mod read;
+mod revoke;
 mod run;
 mod signals;
