@@ -30,7 +30,10 @@ pub(super) fn carry_out(common: &Common) -> Result<(), Failure> {
     if report.is_ok() {
         let offline = Offline::new(reading)?;
         problems.extend(closed(&offline.snapshot(None)));
-        problems.extend(identity_problem(offline.routes()));
+        // Routes that know callers are closed by it, and say so.
+        if problems.is_empty() {
+            problems.extend(identity_problem(offline.routes()));
+        }
     }
     let first = Report::new(Source::new(Arc::clone(&bootstrap.file), ""));
     tell_all(common, &Found { reports: vec![first, report], problems, routes })
@@ -73,7 +76,7 @@ fn closed(snapshot: &Snapshot) -> Vec<String> {
 /// The key that callers are told with.
 fn identity_problem(routes: &Routes) -> Option<String> {
     let token = routes.identity.token.as_ref()?;
-    IdentitySigner::open(token).err().map(|error| format!("{}: identity.token: {error}", routes.file))
+    IdentitySigner::open(token).err().map(|error| format!("{}: identity.token.key: {error}", routes.file))
 }
 
 /// Files that the bootstrap names and that only `run` reads otherwise.

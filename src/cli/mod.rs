@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod check;
+mod claims;
 mod explain;
 mod key;
 mod offline;
@@ -177,6 +178,15 @@ impl Common {
             bootstrap.built_in_routes = false;
         }
         Ok(bootstrap)
+    }
+
+    /// The options that name the same files, for a shell.
+    fn flags(&self) -> String {
+        let named = [("config", &self.config), ("routes", &self.routes)];
+        let flag = |(option, file): (&str, &Option<PathBuf>)| {
+            file.as_ref().map(|file| format!(" --{option} {}", quoted(&file.display().to_string())))
+        };
+        named.into_iter().filter_map(flag).collect()
     }
 
     /// `None` is the one that is built in.

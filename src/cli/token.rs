@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
+use super::claims::{claim, put};
 use super::{Common, FOUND_ERRORS, Failure, Format, print, print_json, read_routes, tell};
 use crate::auth::sign::{Signer, random_id};
 use crate::base::{clock, duration, timestamp};
@@ -189,8 +190,7 @@ impl Token {
         let said = said.into_iter().filter_map(|(path, value)| Some((path, value?)));
         for (path, value) in said.chain(self.claims.iter().cloned()) {
             if !put(&mut claims, &path.0, value) {
-                let message = "a claim within it cannot be set, because it is no object";
-                return Err(Failure::found(format!("--claim {}: {message}", path.0.join("/"))));
+                return Err(Failure::found(format!("claim {}: what it is within is no object", path.0.join("/"))));
             }
         }
         Ok(Value::Object(claims))
@@ -244,21 +244,6 @@ fn client_of<'r>(partner: &str, routes: &'r Routes) -> Option<&'r str> {
     own.or_else(of_any).map(AsRef::as_ref)
 }
 
-/// Whether there was a place for it.
-fn put(claims: &mut Map<String, Value>, path: &[Box<str>], value: Value) -> bool {
-    match path {
-        [] => false,
-        [name] => {
-            claims.insert(name.to_string(), value);
-            true
-        }
-        [name, rest @ ..] => match claims.entry(name.to_string()).or_insert_with(|| Value::Object(Map::new())) {
-            Value::Object(within) => put(within, rest, value),
-            _ => false,
-        },
-    }
-}
-
 fn list(names: impl IntoIterator<Item = impl std::fmt::Display>) -> String {
     names.into_iter().map(|name| name.to_string()).collect::<Vec<_>>().join(", ")
 }
@@ -273,16 +258,4 @@ fn scope(text: &str) -> Result<String, String> {
 fn algorithm(text: &str) -> Result<Algorithm, String> {
     let known = Algorithm::ALL.iter().find(|algorithm| algorithm.as_str().eq_ignore_ascii_case(text));
     known.copied().ok_or_else(|| format!("known are {}", list(Algorithm::ALL.iter().map(|known| known.as_str()))))
-}
-
-fn claim(text: &str) -> Result<(ClaimPath, Value), String> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as tier=gold or /limits/daily=5")?;
-    let path: Vec<Box<str>> = match name.strip_prefix('/') {
-        // RFC 6901 §4: in this order, so that `~01` is `~1`.
-        Some(pointer) => pointer.split('/').map(|part| part.replace("~1", "/").replace("~0", "~").into()).collect(),
-        None if name.is_empty() => return Err("a claim has a name".to_owned()),
-        None => vec![name.into()],
-    };
-    let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
-    Ok((ClaimPath(path.into()), value))
 }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::mem::take;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, LOCATION};
@@ -22,7 +23,7 @@ use crate::base::rejection::Rejection;
 use crate::config::checked::{HostRewrite, RouteTarget};
 use crate::route::Params;
 use crate::route::query;
-use crate::snapshot::{CompiledAction, CompiledUpstream, Gate, Target};
+use crate::snapshot::{CompiledAction, CompiledIdentity, CompiledUpstream, Gate, Target};
 use crate::transform::headers::{self, Withheld};
 use crate::transform::lines::FieldLines;
 use crate::transform::request_id::RequestId;
@@ -58,7 +59,7 @@ impl Admitted<'_> {
                 write_target(&mut target, rewrite.as_ref(), path, query, param);
                 let to = Destination { upstream, host, target };
                 let added = FieldLines::reusing(take(&mut spare.added));
-                *plan = Some(self.forward(gate, action, to, added, facts, request));
+                *plan = Some(self.forward(gate, action, to, added, facts, request)?);
                 return Ok(None);
             }
             (Target::Redirect { location: template }, RouteTarget::Redirect { status, .. }) => {
@@ -86,7 +87,7 @@ impl Admitted<'_> {
         mut added: FieldLines,
         known: &Facts,
         request: &V,
-    ) -> Forward {
+    ) -> Result<Forward, Reason> {
         let edits = &action.request_edits;
         let mut withheld = edits.withheld.clone();
         withheld.known = withheld.known.union(REPLACED);
@@ -123,7 +124,7 @@ impl Admitted<'_> {
         }
         let agrees_to_bearer = keep_credentials_here(action, request, &mut withheld, &mut added);
         if let Some(caller) = &known.caller {
-            write_identity(gate, caller, &mut added);
+            write_identity(gate, caller, known.started_at, &mut added)?;
         }
         added.extend(&edits.lines);
         let host = match host {
@@ -132,7 +133,7 @@ impl Admitted<'_> {
             HostRewrite::Keep if request.authority().is_none() => upstream.fallback_host.clone(),
             HostRewrite::Keep => None,
         };
-        Forward {
+        Ok(Forward {
             target,
             host,
             withheld,
@@ -142,7 +143,7 @@ impl Admitted<'_> {
             max_body: action.written.max_body,
             engine: action.written.engine,
             agrees_to_bearer,
-        }
+        })
     }
 }
 
@@ -163,26 +164,26 @@ fn keep_credentials_here<V: RequestView>(
     withheld: &mut Withheld,
     added: &mut FieldLines,
 ) -> bool {
+    let places = &action.guard.withheld_places;
+    // Each field is written once, whatever the number of methods that look into it.
+    let cookies = || places.iter().filter_map(|place| place.cookie.as_deref());
+    if cookies().next().is_some() && request.known(Known::Cookie).next().is_some() {
+        withheld.known.insert(Known::Cookie);
+        let is_ours = |crumb: &[u8]| cookies().any(|name| credential::of_crumb(crumb, name).is_some());
+        let left = request.known(Known::Cookie).flat_map(credential::crumbs);
+        push_list(added, "cookie", b"; ", left.filter(|crumb| !is_ours(crumb)));
+    }
     let mut offered = false;
-    for place in &action.guard.withheld_places {
-        if let Some(name) = &place.cookie
-            && request.known(Known::Cookie).next().is_some()
-        {
-            withheld.known.insert(Known::Cookie);
-            let left = request.known(Known::Cookie).flat_map(credential::crumbs);
-            push_list(added, "cookie", b"; ", left.filter(|crumb| credential::of_crumb(crumb, name).is_none()));
-        }
-        if place.websocket_protocol && request.known(Known::WebSocketProtocol).next().is_some() {
-            withheld.known.insert(Known::WebSocketProtocol);
-            let mut is_token = false;
-            let left = request.known(Known::WebSocketProtocol).flat_map(credential::offers).filter(|protocol| {
-                let is_bearer = !is_token && protocol.eq_ignore_ascii_case(BEARER.as_bytes());
-                let stays = !is_bearer && !is_token;
-                (is_token, offered) = (is_bearer, offered | is_bearer);
-                stays
-            });
-            push_list(added, "sec-websocket-protocol", b", ", left);
-        }
+    if places.iter().any(|place| place.websocket_protocol) && request.known(Known::WebSocketProtocol).next().is_some() {
+        withheld.known.insert(Known::WebSocketProtocol);
+        let mut is_token = false;
+        let left = request.known(Known::WebSocketProtocol).flat_map(credential::offers).filter(|protocol| {
+            let is_bearer = !is_token && protocol.eq_ignore_ascii_case(BEARER.as_bytes());
+            let stays = !is_bearer && !is_token;
+            (is_token, offered) = (is_bearer, offered | is_bearer);
+            stays
+        });
+        push_list(added, "sec-websocket-protocol", b", ", left);
     }
     offered
 }
@@ -202,8 +203,8 @@ fn push_list<'v>(added: &mut FieldLines, name: &str, between: &[u8], members: im
 }
 
 /// Tells the upstream who calls.
-fn write_identity(gate: &Gate, caller: &Caller, added: &mut FieldLines) {
-    let identity = &gate.identity;
+fn write_identity(gate: &Gate, caller: &Caller, now: Duration, added: &mut FieldLines) -> Result<(), Reason> {
+    let CompiledIdentity { written: identity, signer } = &gate.identity;
     if let (Some(name), Some(partner)) = (&identity.partner, &caller.partner) {
         added.push_text(name.as_str(), &partner.name);
     }
@@ -215,6 +216,13 @@ fn write_identity(gate: &Gate, caller: &Caller, added: &mut FieldLines) {
     {
         added.push_texts(name.as_str(), caller.scopes());
     }
+    if let (Some(signer), Some(token)) = (signer, &identity.token) {
+        let partner = caller.partner.as_ref().map(|partner| &*partner.name);
+        let signed = signer.token_for(partner, caller.subject(), caller.scopes(), now);
+        let signed = signed.map_err(|_| Reason::Internal)?;
+        added.push(token.header.as_str(), signed.as_bytes());
+    }
+    Ok(())
 }
 
 /// Where a request goes.

@@ -74,7 +74,7 @@ impl Caller {
     }
 
     /// The scopes, in order.
-    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+    pub fn scopes(&self) -> impl Iterator<Item = &str> + Clone {
         let (of_token, of_partner) = match self.rights().scopes {
             ScopeList::OfToken(scopes) => (scopes, &[][..]),
             ScopeList::OfPartner(scopes) => (&[][..], scopes),

@@ -80,7 +80,10 @@ impl<V: RequestView> AtGate<'_, V> {
         if !observe {
             return Err(Stop::Refused(rejection));
         }
-        self.gate.metrics.observed(rejection.reason);
+        // The credential is what is waited for; what comes before it was counted before the wait.
+        if !self.given.waited || rejection.reason != Reason::AddressDenied {
+            self.gate.metrics.observed(rejection.reason);
+        }
         facts.observed.push(rejection.reason);
         Ok(())
     }
@@ -109,10 +112,12 @@ impl<V: RequestView> AtGate<'_, V> {
         for method in &access.methods {
             let known = match method {
                 CompiledMethod::Token { issuers, from } => {
-                    credential::token(self.request, from)?.map(|token| self.by_token(&token, issuers, facts))
+                    let token = credential::token(self.request, from).transpose();
+                    token.map(|token| self.by_token(&token?, issuers, facts))
                 }
                 CompiledMethod::ApiKey(from) => {
-                    credential::api_key(self.request, from)?.map(|key| self.by_api_key(&key, facts))
+                    let key = credential::api_key(self.request, from).transpose();
+                    key.map(|key| self.by_api_key(&key?, facts))
                 }
                 CompiledMethod::Certificate => self.by_certificate(admitted, facts),
             };
@@ -221,8 +226,11 @@ impl<V: RequestView> AtGate<'_, V> {
             }
             let before = granted.observed().len();
             let charged = granted.charge(rules, strangers, &asked);
+            let counted_before_the_wait = strangers && self.given.waited;
             for Observed { reason, limit } in granted.observed().iter().skip(before) {
-                self.gate.metrics.limited(limit);
+                if !counted_before_the_wait {
+                    self.gate.metrics.limited(limit);
+                }
                 facts.observed.push(*reason);
                 facts.limit.get_or_insert_with(|| Arc::clone(limit));
             }

@@ -88,6 +88,8 @@ impl Ledger {
         };
         let counters = compiled.rules.iter().map(|rule| page.counter(rule, &in_use)).collect();
         let set = Arc::new(Set { compiled, counters, time: self.time });
+        // As a rule it stays the only one, for each of many partners.
+        page.sets.reserve_exact(1);
         page.sets.push(Arc::downgrade(&set));
         Rules { set: Some(set) }
     }
@@ -183,6 +185,7 @@ impl Page {
         for count in self.restored.extract_if(.., |count| *count.rule == *text) {
             quota.restore(count.into());
         }
+        self.quotas.reserve_exact(1);
         self.quotas.push((text, Arc::clone(&quota)));
         quota
     }

@@ -61,4 +61,6 @@ pub struct Refused {
 }
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;

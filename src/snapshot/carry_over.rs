@@ -8,9 +8,10 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use tokio::runtime::Handle;
 
-use super::gate::{self, CompiledIssuer, CompiledPartner, Gate, Guard, LongLived};
+use super::gate::{self, CompiledIdentity, CompiledIssuer, CompiledPartner, Gate, Guard, LongLived};
 use super::{CompiledAction, CompiledRoute, CompiledUpstream, Snapshot, Target};
 use crate::auth::issuer::Issuer;
+use crate::auth::sign::IdentitySigner;
 use crate::base::clock;
 use crate::config::checked::identity::{self, Auth, ClaimPath, Method};
 use crate::config::checked::limits::{Limits, Plan};
@@ -36,6 +37,8 @@ struct Built<'b> {
     issuers: &'b Issuers,
     /// Fields that clients cannot send.
     kept: &'b [HeaderName],
+    /// Why upstreams cannot be told by a signature who calls.
+    unsigned: Option<&'b str>,
 }
 
 /// What building a snapshot needs from outside.
@@ -62,7 +65,18 @@ impl Builder {
         }
         let issuers = self.issuers(&routes, previous);
         let kept: Vec<HeaderName> = gate::identity_fields(&routes.identity).collect();
-        let built = Built { upstreams: &upstreams, broken: &broken, issuers: &issuers, kept: &kept };
+        let signer = routes.identity.token.as_ref().map(IdentitySigner::open).transpose();
+        let (signer, unsigned) = match signer {
+            Ok(signer) => (signer, None),
+            Err(error) => (None, Some(format!("identity.token.key: {error}"))),
+        };
+        let built = Built {
+            upstreams: &upstreams,
+            broken: &broken,
+            issuers: &issuers,
+            kept: &kept,
+            unsigned: unsigned.as_deref(),
+        };
         let matches: Vec<_> = routes.routes.iter().map(|route| &route.matches).collect();
         let table = Table::build(&matches);
         let compiled = routes.routes.into_iter().map(|route| self.route(route, &built)).collect();
@@ -72,7 +86,7 @@ impl Builder {
                 .filter_map(|(name, issuer)| Some((Arc::clone(&name), self.issuer(&name, issuer.ok()?))))
                 .collect(),
             partners: self.partners(&routes.partners, &routes.plans),
-            identity: routes.identity,
+            identity: CompiledIdentity { written: routes.identity, signer },
             lasting: self.lasting.clone(),
             metrics: self.metrics.decisions(),
         };
@@ -90,17 +104,27 @@ impl Builder {
         }
     }
 
-    /// Whether the bundles on disk still hold what the running upstreams trust; no routes file says so when they change.
+    /// Whether what the routes name outside of their file is still what runs: bundles, secrets, the key of identity tokens. No
+    /// routes file says so when they change; keys of issuers are looked after by the issuers themselves.
     #[must_use]
-    pub fn trusts_as(routes: &Routes, running: &Snapshot) -> bool {
-        routes.upstreams.iter().all(|(name, spec)| {
+    pub fn is_same_outside(routes: &Routes, running: &Snapshot) -> bool {
+        let same_trust = routes.upstreams.iter().all(|(name, spec)| {
             let Some(tls) = spec.tls.as_ref().filter(|tls| tls.ca.is_some()) else { return true };
             let trusted = running.upstreams.get(name).and_then(|upstream| upstream.trust.as_ref());
             match (Trust::load(tls), trusted) {
                 (Ok(found), Some(trusted)) => found.fingerprint() == trusted.fingerprint(),
                 _ => false,
             }
-        })
+        });
+        let same_issuers = routes.issuers.iter().all(|(name, spec)| {
+            let running = running.gate.issuers.get(name);
+            running.is_some_and(|running| running.issuer.serves(spec, claims_asked(routes, name)))
+        });
+        let signs_with = |signer: &IdentitySigner| signer.public_keys();
+        let key = routes.identity.token.as_ref().map(IdentitySigner::open).transpose();
+        let same_key =
+            key.is_ok_and(|key| key.as_ref().map(signs_with) == running.gate.identity.signer.as_ref().map(signs_with));
+        same_trust && same_issuers && same_key
     }
 
     /// An issuer that is the same goes on with the keys that it has.
@@ -108,9 +132,9 @@ impl Builder {
         let start = |(name, spec): (&Arc<str>, &Arc<identity::Issuer>)| {
             let kept = claims_asked(routes, name);
             let running = previous.and_then(|snapshot| snapshot.gate.issuers.get(name)).map(|running| &running.issuer);
-            let issuer = match running.filter(|running| running.serves(spec, kept.clone()) && running.is_current()) {
+            let issuer = match running.filter(|running| running.serves(spec, kept.clone())) {
                 Some(running) => Ok(Arc::clone(running)),
-                None => Issuer::start(Arc::clone(spec), kept, &self.runtime),
+                None => Issuer::start(Arc::clone(spec), kept, running.map(|running| &**running), &self.runtime),
             };
             (Arc::clone(name), issuer)
         };
@@ -148,6 +172,9 @@ impl Builder {
             let target = target(&written, &names, built).map_err(|problem| vec![problem])?;
             let limits = self.lasting.ledger.rules(Scope::Route(&name), &written.limits);
             let guard = Guard::compile(&written, built.issuers, limits).map_err(|problem| vec![problem])?;
+            if let (Target::Forward { .. }, Some(_), Some(problem)) = (&target, &guard.access, built.unsigned) {
+                return Err(vec![problem.to_owned()]);
+            }
             let mut kept = gate::credential_fields(&written.auth);
             kept.extend_from_slice(built.kept);
             let request_edits = RequestEdits::compile(&written.request_headers, &kept);

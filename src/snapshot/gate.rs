@@ -8,6 +8,7 @@ use http::{HeaderName, header};
 use crate::auth::addresses::AddressRules;
 use crate::auth::issuer::{Accepted, Issuer, IssuerNumbers};
 use crate::auth::revocation::Revocations;
+use crate::auth::sign::IdentitySigner;
 use crate::auth::tokens::Tokens;
 use crate::config::checked::RouteAction;
 use crate::config::checked::identity::{self, Access, ApiKeyPlaces, Auth, Method, TokenPlaces};
@@ -28,9 +29,15 @@ pub struct LongLived {
 pub struct Gate {
     pub issuers: BTreeMap<Arc<str>, CompiledIssuer>,
     pub partners: Registry<CompiledPartner>,
-    pub identity: identity::Identity,
+    pub identity: CompiledIdentity,
     pub lasting: LongLived,
     pub metrics: DecisionMetrics,
+}
+
+/// How upstreams learn who calls.
+pub struct CompiledIdentity {
+    pub written: identity::Identity,
+    pub signer: Option<IdentitySigner>,
 }
 
 /// An issuer with its gauges.

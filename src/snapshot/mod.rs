@@ -23,7 +23,7 @@ use crate::upstream::Cluster;
 use crate::upstream::trust::Trust;
 
 pub use carry_over::Builder;
-pub use gate::{CompiledAccess, CompiledMethod, CompiledPartner, Gate, Guard, LongLived};
+pub use gate::{CompiledAccess, CompiledIdentity, CompiledMethod, CompiledPartner, Gate, Guard, LongLived};
 pub use reload::{FirstError, Outcome, Refusal, Reloader, Source};
 
 /// Everything a request is served by.

@@ -144,7 +144,7 @@ impl Reloader {
         let Some(routes) = reading.routes.filter(|_| !self.strict || reading.report.is_ok()) else {
             return self.refuse(&mut refused, &running, &reading.report);
         };
-        let same = routes.version == running.version && Builder::trusts_as(&routes, &running);
+        let same = routes.version == running.version && Builder::is_same_outside(&routes, &running);
         if same && refused.is_none() && running.faulty() == 0 {
             return unchanged(routes.version);
         }

@@ -8,3 +8,5 @@ mod read;
 mod revoke;
 mod run;
 mod signals;
+mod test;
+mod token;

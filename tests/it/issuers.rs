@@ -56,7 +56,7 @@ fn spec(url: &str, ca: Option<PathBuf>, timeout: Duration) -> Arc<Spec> {
 }
 
 fn start(spec: Arc<Spec>) -> Arc<Issuer> {
-    Issuer::start(spec, Vec::new(), &Handle::current()).unwrap()
+    Issuer::start(spec, Vec::new(), None, &Handle::current()).unwrap()
 }
 
 async fn ready(provider: &IdentityProvider) -> Arc<Issuer> {

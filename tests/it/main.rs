@@ -33,6 +33,7 @@ mod h2_streams;
 mod h2_upstreams;
 mod heads;
 mod hostile;
+mod identity;
 mod issuers;
 mod paths;
 mod proxy_protocol;

@@ -33,6 +33,15 @@ pub(super) fn same(one: &Issuer, other: &Issuer) -> bool {
         && *max_lifetime == other.max_lifetime
 }
 
+/// Whether both accept the same keys of one URL.
+pub(super) fn same_keys(one: &Issuer, other: &Issuer) -> bool {
+    let source = |issuer: &Issuer| match &issuer.keys {
+        KeySource::Url(JwksUrl { url, ca, .. }) => Some((url.clone(), ca.clone())),
+        KeySource::File(_) | KeySource::Pem(_) | KeySource::Secret(_) => None,
+    };
+    source(one).is_some() && source(one) == source(other) && one.algorithms == other.algorithms
+}
+
 fn same_source(one: &KeySource, other: &KeySource) -> bool {
     match (one, other) {
         (KeySource::Url(one), KeySource::Url(other)) => same_url(one, other),

@@ -76,6 +76,18 @@ impl Keyring {
         }
     }
 
+    /// Begins with the keys of another keyring of the same source, until its own first fetch has come.
+    pub fn inherit(&self, other: &Self) {
+        if other.published.load().is_empty {
+            return;
+        }
+        let other = other.lock();
+        let mut ledger = self.lock();
+        ledger.sets.inherit(&other.sets);
+        ledger.fetched_at = other.fetched_at;
+        self.publish(&ledger);
+    }
+
     /// With keys that never change.
     pub fn fixed(issuer: &Arc<str>, keys: KeySet) -> Self {
         let idle = Flight::new(Duration::ZERO, Duration::ZERO);

@@ -20,7 +20,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub use self::fetch::check_invariants;
+#[cfg(any(test, fuzzing))]
+pub use self::fetch::invariants;
 pub use self::status::{FetchFailure, IssuerNumbers, IssuerStatus};
 
 use self::fetch::{Fetched, Fetcher};
@@ -94,24 +95,30 @@ impl KeysAwaited {
 
 impl Issuer {
     /// Keys in files and secrets are there at once; those behind a URL are fetched by a task on `runtime`, which also looks
-    /// at files again. `kept` are the claims of a good token that somebody will ask for.
+    /// at files again. `kept` are the claims of a good token that somebody will ask for. Of `previous`, the issuer that was there before with other
+    /// rules, it has the keys that it had fetched from the same URL.
     ///
     /// # Errors
     ///
     /// A file that cannot be read or has no key that can be used; the message names it.
-    pub fn start(spec: Arc<checked::Issuer>, kept: Vec<ClaimPath>, runtime: &Handle) -> Result<Arc<Self>, String> {
+    pub fn start(
+        spec: Arc<checked::Issuer>,
+        kept: Vec<ClaimPath>,
+        previous: Option<&Self>,
+        runtime: &Handle,
+    ) -> Result<Arc<Self>, String> {
         match &spec.keys {
             KeySource::Secret(secret) => {
                 let keys = KeySet::from_secret(secret);
                 Ok(Arc::new(Self::of_keys(spec, keys, sorted(kept))))
             }
-            KeySource::File(_) | KeySource::Pem(_) => {
-                let files = KeyFiles::of(&spec.keys, &spec.algorithms).ok_or("no files")?;
-                let keyring = Arc::new(Keyring::loaded(&spec.name, files.load()?));
-                let task = schedule::keep_read(Arc::clone(&keyring), files.clone());
-                let task = spawn("read keys", task, runtime);
-                let (files, kept) = (Some(files), sorted(kept));
-                Ok(Arc::new(Self { spec, kept, keyring, files, limit: None, _refreshing: Some(task) }))
+            KeySource::File(path) => {
+                let files = KeyFiles::KeySet(path.clone(), spec.algorithms.clone());
+                Self::reading(spec, files, kept, runtime)
+            }
+            KeySource::Pem(keys) => {
+                let files = KeyFiles::Pem(keys.clone());
+                Self::reading(spec, files, kept, runtime)
             }
             KeySource::Url(url) => {
                 let fetcher = Arc::new(Fetcher::new(url)?);
@@ -119,7 +126,12 @@ impl Issuer {
                     let fetcher = Arc::clone(&fetcher);
                     async move { fetcher.fetch().await }
                 };
-                Ok(Self::fetching(&spec, url, kept, runtime, fetch))
+                let issuer = Self::fetching(&spec, url, kept, runtime, fetch);
+                // New rules are no reason to be without keys while the source is down.
+                if let Some(previous) = previous.filter(|previous| identity::same_keys(&previous.spec, &spec)) {
+                    issuer.keyring.inherit(&previous.keyring);
+                }
+                Ok(issuer)
             }
         }
     }
@@ -130,6 +142,18 @@ impl Issuer {
         let spec = spec.into();
         let keyring = Arc::new(Keyring::fixed(&spec.name, keys));
         Self { spec, kept, keyring, files: None, limit: None, _refreshing: None }
+    }
+
+    fn reading(
+        spec: Arc<checked::Issuer>,
+        files: KeyFiles,
+        kept: Vec<ClaimPath>,
+        runtime: &Handle,
+    ) -> Result<Arc<Self>, String> {
+        let keyring = Arc::new(Keyring::loaded(&spec.name, files.load()?));
+        let task = schedule::keep_read(Arc::clone(&keyring), files.clone());
+        let (kept, task) = (sorted(kept), spawn("read keys", task, runtime));
+        Ok(Arc::new(Self { spec, kept, keyring, files: Some(files), limit: None, _refreshing: Some(task) }))
     }
 
     fn fetching<F, A>(

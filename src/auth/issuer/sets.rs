@@ -10,7 +10,7 @@ use crate::auth::jwt::{KeyFault, KeySet};
 const MAX_FORMER: usize = 8;
 
 /// The newest set, and those that it has replaced.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Sets {
     /// How long a key that has left the set is still good.
     overlap: Duration,
@@ -21,7 +21,7 @@ pub(super) struct Sets {
     former: Vec<Former>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Former {
     set: KeySet,
     until: Instant,
@@ -30,6 +30,11 @@ struct Former {
 impl Sets {
     pub fn new(overlap: Duration) -> Self {
         Self { overlap, newest: KeySet::default(), left_out: Vec::new(), former: Vec::new() }
+    }
+
+    /// The sets of another, with an overlap of one's own from now on.
+    pub fn inherit(&mut self, other: &Self) {
+        *self = Self { overlap: self.overlap, ..other.clone() };
     }
 
     /// A set has come, which may be the one that is there.

@@ -572,7 +572,7 @@ impl Drop for Folder {
 }
 
 fn start_file(path: PathBuf) -> Result<Arc<Issuer>, String> {
-    Issuer::start(Arc::new(spec(KeySource::File(path))), Vec::new(), &Handle::current())
+    Issuer::start(Arc::new(spec(KeySource::File(path))), Vec::new(), None, &Handle::current())
 }
 
 #[tokio::test(start_paused = true)]
@@ -627,7 +627,7 @@ async fn a_file_without_keys_starts_no_issuer() {
     }
     assert!(start_file(folder.0.join("absent")).unwrap_err().contains("absent"));
     let ca = JwksUrl { ca: Some(folder.0.join("absent.pem")), ..url() };
-    let error = Issuer::start(Arc::new(spec(KeySource::Url(ca))), Vec::new(), &Handle::current()).unwrap_err();
+    let error = Issuer::start(Arc::new(spec(KeySource::Url(ca))), Vec::new(), None, &Handle::current()).unwrap_err();
     assert!(error.starts_with("ca: cannot read"), "{error}");
 }
 

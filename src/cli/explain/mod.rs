@@ -9,11 +9,13 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
+use super::claims::{claim, put};
 use super::offline::{self, Offline, Request, as_caller, parse_as};
 use super::{Common, FOUND_ERRORS, Failure, Format, print, print_json, read_routes, tell};
 use crate::base::location::Location;
 use crate::base::{byte_size, duration};
 use crate::config::checked::expectation::Caller;
+use crate::config::checked::identity::ClaimPath;
 use crate::config::checked::{Bootstrap, HeaderEdits, Routes, Timeouts};
 use crate::listener::head;
 use crate::listener::request::Http1View;
@@ -26,6 +28,8 @@ use crate::snapshot::{CompiledAction, CompiledRoute, Snapshot};
 
 /// In the place of a request id that no client sent.
 const NEW_ID: &str = "<new>";
+/// In the place of a token that says who calls; whoever has it is believed.
+const SIGNED: &str = "<signed>";
 
 #[derive(clap::Args)]
 pub(super) struct Explain {
@@ -34,6 +38,9 @@ pub(super) struct Explain {
     /// As if this caller had shown a good credential; scopes are separated by commas
     #[arg(long = "as", value_name = "PARTNER[/SUBJECT][:SCOPE,…]", value_parser = parse_as)]
     caller: Option<Caller>,
+    /// A claim of this caller; the name may be a JSON pointer, the value JSON; may be repeated
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim, requires = "caller")]
+    claims: Vec<(ClaimPath, Value)>,
 }
 
 impl Explain {
@@ -61,8 +68,13 @@ impl Explain {
         snapshot: &Arc<Snapshot>,
         bootstrap: &Bootstrap,
     ) -> Result<Explained<'r>, Failure> {
-        let Self { request, caller } = self;
+        let Self { request, mut caller, claims } = self;
         let is_supposed = caller.is_some();
+        for (path, value) in claims {
+            if caller.as_mut().is_some_and(|caller| !put(&mut caller.claims, &path.0, value)) {
+                return Err(Failure::found(format!("--claim {}: what it is within is no object", path.0.join("/"))));
+            }
+        }
         let connection = offline::connection(&request);
         let settings = Settings::of(bootstrap);
         let snapshot = Arc::clone(snapshot);
@@ -157,6 +169,14 @@ impl Explained<'_> {
             return text;
         }
         text.replace(self.decision.facts().request_id.as_str(), NEW_ID)
+    }
+
+    /// What a field says, without what is another one each time.
+    fn value(&self, name: &HeaderName, value: &HeaderValue) -> String {
+        match &self.routes.identity.token {
+            Some(token) if token.header == name => SIGNED.to_owned(),
+            _ => self.steady(text(value)),
+        }
     }
 
     /// The one sentence that a client is told when it is refused.
@@ -273,7 +293,7 @@ impl Explained<'_> {
     }
 
     fn fields_json(&self, fields: &[(HeaderName, HeaderValue)]) -> Vec<Value> {
-        fields.iter().map(|(name, value)| json!([name.as_str(), self.steady(text(value))])).collect()
+        fields.iter().map(|(name, value)| json!([name.as_str(), self.value(name, value)])).collect()
     }
 
     fn places(&self) -> Value {

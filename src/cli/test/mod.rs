@@ -41,7 +41,7 @@ impl Test {
         self.judge(&offline)?;
         let settings = Settings::of(&bootstrap);
         let mut bench = Bench::new(&offline, &settings);
-        let mut results = Results::new(&offline.routes().file);
+        let mut results = Results::new(&offline.routes().file, common.flags());
         for route in &offline.routes().routes {
             let chosen = route.tests.iter().filter(|test| self.wants(route, test));
             for test in chosen {

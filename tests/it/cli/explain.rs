@@ -182,3 +182,109 @@ async fn trusted_proxies_and_ids_count_as_in_the_gateway() {
     assert!(text.contains("client 192.0.2.7, by way of 10.1.1.1\n"), "{text}");
     assert!(text.contains("x-request-id: mine\n"), "{text}");
 }
+
+const GUARDED: &str = r#"version: 1
+issuers:
+  main: { issuer: m, audiences: [a], jwks: { url: "https://id.test/keys" }, algorithms: [ES256] }
+plans: { gold: { rate_limit: 100/s } }
+partners: { acme: { plan: gold } }
+upstreams: { app: { endpoints: ["127.0.0.1:1"] } }
+routes:
+  - name: items
+    match: { path: "/items/{id}" }
+    addresses: { allow: [127.0.0.0/8], mode: observe }
+    auth:
+      any_of: [{ issuer: main, token: { query: t } }, { api_key: {} }]
+      scopes: { all_of: [read], any_of: [a, b] }
+      claims: { /org/tier: { in: [gold, 1] } }
+    rate_limit: { per: [partner, { header: X-Shop }], rate: 5/s, burst: 10, mode: observe }
+    concurrency: { per: address, limit: 3 }
+    upstream: app
+"#;
+
+#[tokio::test]
+async fn who_may_and_how_much_is_shown_with_the_keys_of_limits() {
+    let place = Place::serving(GUARDED);
+    let place_of = |line: u32, column: u32| format!("routes.yaml:{line}:{column}");
+    let text = explain(
+        &place,
+        &[
+            "GET",
+            "/items/7?t=x&u=1",
+            "--as",
+            "acme/u1:read,b",
+            "--claim",
+            "/org/tier=gold",
+            "--client",
+            "10.1.1.1",
+            "-H",
+            "X-Shop: 7",
+        ],
+    )
+    .await;
+    for told in [
+        "addresses  address: 127.0.0.0/8 (observed only)",
+        "auth       token of `main` (ES256; keys from https://id.test/keys), in",
+        "  or       API key, in field x-api-key",
+        "           scopes: all of read",
+        "           scopes: any of a, b",
+        "           claim /org/tier is one of \"gold\", 1",
+        "           partner: any that is known",
+        "  caller   partner `acme` on plan `gold`, subject `u1`, scopes b read; as asked",
+        "limit      items.rate_limit: 5 in 1s, 10 at once, here for partner `acme` and",
+        "limit      items.concurrency: 3 at the same time, here for address 10.1.1.1",
+        "limit      gold.rate_limit: 100 in 1s, 100 at once, here for partner `acme`",
+        "  observed it would be refused: ADDRESS_DENIED",
+        "target     /items/7?u=1",
+        "  with     x-sluice-partner: acme",
+    ] {
+        assert!(text.contains(told), "{told}\n{text}");
+    }
+    for place in [place_of(10, 5), place_of(11, 5), place_of(15, 5), place_of(16, 5), place_of(4, 16)] {
+        assert!(text.contains(&place), "{place}\n{text}");
+    }
+    let explained = explain_json(&place, &["GET", "/items/7", "--as", "acme:read,b", "--claim", "/org/tier=1"]).await;
+    let gate = &explained["gate"];
+    assert_eq!(
+        gate["caller"],
+        json!({ "method": "supposed", "partner": "acme", "plan": "gold", "subject": null, "scopes": ["b", "read"] })
+    );
+    assert_eq!(gate["limits"][0]["key"], "partner `acme` and requests without x-shop");
+    assert_eq!(gate["limits"][0]["observe"], true);
+    let refused = explain_json(&place, &["GET", "/items/7", "--as", "acme:b", "--claim", "/org/tier=1"]).await;
+    assert_eq!(refused["outcome"]["answer"]["reason"], "SCOPE_MISSING");
+}
+
+#[tokio::test]
+async fn a_credential_is_judged_as_far_as_that_is_possible_without_a_network() {
+    let place = Place::serving(GUARDED.replace("      partners: { deny: [globex] }\n", "").as_str());
+    // Taken apart, it names an issuer whose keys nobody has fetched.
+    let token = "eyJhbGciOiJFUzI1NiIsInR5cCI6ImF0K2p3dCIsImtpZCI6ImsifQ.eyJpc3MiOiJtIiwiYXVkIjoiYSIsImV4cCI6OTk5OTk5OTk5OX0.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let text = explain(&place, &["GET", "/items/7", "-H", &format!("Authorization: Bearer {token}")]).await;
+    assert!(text.contains("503 Service Unavailable, KEYS_UNAVAILABLE"), "{text}");
+    assert!(text.contains("  note     keys are not fetched here"), "{text}");
+    for (field, reason) in [("Authorization: Bearer x", "JWT_MALFORMED"), ("X-API-Key: x", "API_KEY_UNKNOWN")] {
+        let explained = explain_json(&place, &["GET", "/items/7", "-H", field]).await;
+        assert_eq!(explained["outcome"]["answer"]["reason"], reason);
+        assert_eq!(explained["gate"]["awaits_keys"], false);
+    }
+}
+
+#[tokio::test]
+async fn what_tells_an_upstream_who_calls_is_shown_but_for_the_token_itself() {
+    let identity = "identity: { token: { key: key.pem } }\nupstreams: { app";
+    let place = Place::serving(&GUARDED.replace("upstreams: { app", identity));
+    let ended = place.run(&["check"]).await.with(1);
+    assert_eq!(ended.err.matches("identity.token.key: ").count(), 1, "{ended:?}");
+    place.write("key.pem", rcgen::KeyPair::generate().unwrap().serialize_pem());
+    place.run(&["check"]).await.with(0);
+    let arguments = ["GET", "/items/7", "--as", "acme/u1:read,b", "--claim", "/org/tier=1"];
+    let text = explain(&place, &arguments).await;
+    for told in ["x-sluice-partner: acme\n", "x-sluice-subject: u1\n", "x-sluice-identity: <signed>\n"] {
+        assert!(text.contains(told), "{text}");
+    }
+    assert_eq!(text, explain(&place, &arguments).await);
+    place.write("routes.yaml", "version: 1\nidentity: { token: { key: none.pem } }\nroutes: []\n");
+    let ended = place.run(&["check"]).await.with(1);
+    assert!(ended.err.contains("identity.token.key: cannot read none.pem"), "{ended:?}");
+}

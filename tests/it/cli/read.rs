@@ -74,8 +74,9 @@ async fn the_shipped_files_are_right() {
     let (config, routes) = (root.join("config/gateway.yaml"), root.join("routes.yaml"));
     let arguments = ["check", "--config", config.to_str().unwrap(), "--routes", routes.to_str().unwrap()];
     place.run(&arguments).await.with(0);
+    place.run(&["test", "--config", config.to_str().unwrap(), "--routes", routes.to_str().unwrap()]).await.with(0);
     let ended = place.run(&["check"]).await.with(0);
-    assert_eq!(ended.out, "config/gateway.yaml and <built-in>/routes.yaml: no errors, 18 routes\n");
+    assert_eq!(ended.out, "config/gateway.yaml and <built-in>/routes.yaml: no errors, 21 routes\n");
 }
 
 #[tokio::test]

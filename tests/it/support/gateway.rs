@@ -261,9 +261,15 @@ impl TestGateway {
     }
 
     async fn admin(&self, method: &str, path: &str) -> (u16, String) {
-        let head =
-            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
-        let response = self.admin_request(head).await;
+        self.admin_send(method, path, "").await
+    }
+
+    /// A request with a body of JSON, if it is not empty, to the admin listener.
+    pub async fn admin_send(&self, method: &str, path: &str, json: &str) -> (u16, String) {
+        let kind = if json.is_empty() { "" } else { "Content-Type: application/json\r\n" };
+        let length = json.len();
+        let fields = format!("Host: localhost\r\n{kind}Content-Length: {length}\r\nConnection: close\r\n");
+        let response = self.admin_request(format!("{method} {path} HTTP/1.1\r\n{fields}\r\n{json}")).await;
         (response.status, response.text().to_owned())
     }
 

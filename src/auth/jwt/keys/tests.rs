@@ -238,6 +238,41 @@ fn an_overlap_adds_what_is_not_there() {
     assert_eq!(renamed.verify(Algorithm::Es256, Some("a"), b"m", &mint::sign(Algorithm::Es256, b"m")), Ok(()));
     let stranger = mint::sign_with(mint::stranger(), Algorithm::Es256, b"m");
     assert_eq!(renamed.verify(Algorithm::Es256, Some("a"), b"m", &stranger), Ok(()));
+
+    // However often it does so, the latest key is good.
+    let later: Vec<_> = (0..6).map(|_| rcgen::KeyPair::generate().unwrap()).collect();
+    let mut often = old;
+    for pair in &later {
+        let (x, y) = pair.public_key_raw()[1..].split_at(32);
+        (other["x"], other["y"]) = (mint::encode(x).into(), mint::encode(y).into());
+        often = read(&json!([other])).unwrap().0.with_overlap(&often);
+        let latest = mint::sign_with(pair, Algorithm::Es256, b"m");
+        assert_eq!(often.verify(Algorithm::Es256, Some("a"), b"m", &latest), Ok(()));
+    }
+    let earliest = mint::sign_with(&later[0], Algorithm::Es256, b"m");
+    assert!(often.verify(Algorithm::Es256, Some("a"), b"m", &earliest).is_err());
+}
+
+#[test]
+fn sets_are_the_same_in_any_order_of_names_but_not_of_the_keys_of_one() {
+    let key = |seed: u8, id: &str| {
+        let material = Material::shared(&[seed; 32]);
+        Key { id: Some(id.into()), algorithm: Algorithm::Hs256, material }
+    };
+    let set = |keys: &[Key]| KeySet { keys: keys.to_vec() };
+    let (a, b, other_a) = (key(1, "a"), key(2, "b"), key(3, "a"));
+    let one = set(&[a.clone(), b.clone(), other_a.clone()]);
+    assert!(one.is_same(&set(&[b.clone(), a.clone(), other_a.clone()])));
+    for different in [
+        set(&[other_a.clone(), b.clone(), a.clone()]),
+        set(&[a.clone(), b.clone()]),
+        set(&[a.clone(), b.clone(), key(4, "a")]),
+        set(&[a.clone(), b.clone(), key(3, "c")]),
+        set(&[a, b.clone(), other_a, b]),
+        set(&[]),
+    ] {
+        assert!(!one.is_same(&different) && !different.is_same(&one), "{different:?}");
+    }
 }
 
 #[test]
