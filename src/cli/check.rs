@@ -8,6 +8,7 @@ use serde_json::json;
 use super::offline::Offline;
 use super::run::is_to_be_made;
 use super::{Common, FOUND_ERRORS, Failure, Format, colours, print, print_json, read_routes, tell};
+use crate::auth::revocation::{File, Revocations};
 use crate::auth::sign::IdentitySigner;
 use crate::config::checked::{Bootstrap, Routes};
 use crate::config::report::{Report, Source};
@@ -91,6 +92,9 @@ fn problems(bootstrap: &Bootstrap) -> Vec<String> {
     }
     if let Some(path) = bootstrap.sandbox.as_ref().and_then(|sandbox| sandbox.openapi.as_ref()) {
         problems.extend(Document::load(path).err().map(|error| format!("sandbox.openapi: {error}")));
+    }
+    if let Some(path) = &bootstrap.credentials.revocations {
+        problems.extend(File::open(path, &Revocations::default()).err().map(|error| error.to_string()));
     }
     problems
 }
