@@ -4,11 +4,14 @@
 //! `tenants` does so with one path whose routes a header tells apart; `normal` and `dirty` normalise sample paths;
 //! `build SIZE` prints how long conflicts and table take; `get` and `post` read a request head, decide about it and write
 //! the head that is forwarded. `verify`, `forge`, `hit` and `refuse` check a token of an algorithm that is new, forged, known, or known
-//! to be forged; `fill COUNT` prints the memory that so many tokens take. `log` and `metrics` write finished requests down, `finish` does both, `records` neither.
+//! to be forged; `limits KIND ROUNDS` charges requests to their limits, `partners SIZE` prints how long those of SIZE partners take to build,
+//! and `strangers SIZE` has that many addresses come once; `fill COUNT` prints the memory that so many tokens take. `log` and `metrics` write finished requests down, `finish` does both, `records` neither.
 //! Without arguments, every kind runs once, as a smoke test.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, clippy::panic, reason = "a program for the terminal")]
 
+#[path = "instructions/limits.rs"]
+mod limits;
 #[path = "instructions/request.rs"]
 mod request;
 #[path = "instructions/tokens.rs"]
@@ -62,6 +65,10 @@ fn main() -> ExitCode {
                 }
             }
             tokens::fill(100);
+            limits::pass(limits::Kind::Combined, 1);
+            limits::pass(limits::Kind::Told, 1);
+            limits::build(100);
+            limits::flood(1_000);
         }
         (["find", ..], Some(Ok(size)), Some(Ok(rounds))) => find(size, rounds),
         (["tenants", ..], Some(Ok(size)), Some(Ok(rounds))) => tenants(size, rounds),
@@ -78,9 +85,12 @@ fn main() -> ExitCode {
             token(kind, algorithm, rounds);
         }
         (["fill", ..], Some(Ok(count)), None) => tokens::fill(count),
+        (["limits", kind, _], _, Some(Ok(rounds))) => limits::pass(limits::Kind::named(kind), rounds),
+        (["partners", ..], Some(Ok(size)), None) => limits::build(size),
+        (["strangers", ..], Some(Ok(size)), None) => limits::flood(size),
         _ => {
             eprintln!(
-                "usage: instructions [find|tenants SIZE ROUNDS | normal|dirty|get|post|records|log|metrics|finish ROUNDS | verify|forge|hit|refuse ALGORITHM ROUNDS | fill COUNT | build SIZE]"
+                "usage: instructions [find|tenants SIZE ROUNDS | normal|dirty|get|post|records|log|metrics|finish ROUNDS | verify|forge|hit|refuse ALGORITHM ROUNDS | fill COUNT | limits KIND ROUNDS | build|partners|strangers SIZE]"
             );
             return ExitCode::from(2);
         }

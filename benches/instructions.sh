@@ -48,7 +48,13 @@ for algorithm in RS256 ES256 EdDSA HS256; do
 done
 report "known token" hit RS256
 report "token known to be forged" refuse RS256
+report "limits: rate of a plan" limits plan
+report "limits: rate by address" limits address
+report "limits: by partner and field" limits combined
+report "limits: rate, quota, in flight" limits whole
+report "limits: the same, and told" limits told
 "$bench" build 50000
+"$bench" partners 10000
 "$bench" fill 100000
 
 # Prints the allocations of one run.
@@ -69,3 +75,5 @@ none "head of a get, decided" get
 none "head of a post, decided" post
 none "known token" hit RS256
 none "token known to be forged" refuse RS256
+none "limits: by partner and field" limits combined
+none "limits: the same, and told" limits told

@@ -66,7 +66,11 @@ fn store(store: &Store) -> Value {
     json!({
         "file": store.file().display().to_string(),
         "errors": health.errors,
-        "failing": health.failing.map(|failing| json!({ "since": failing.since.as_secs(), "error": failing.error })),
+        "failing": health.failing.iter().map(|failing| json!({
+            "what": failing.what,
+            "since": failing.since.as_secs(),
+            "error": failing.error,
+        })).collect::<Vec<_>>(),
     })
 }
 

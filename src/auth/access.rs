@@ -53,7 +53,7 @@ fn is_listed(lists: &Lists<Arc<str>>, partner: Option<&str>) -> bool {
 
 impl ScopeList<'_> {
     /// Scopes of a token up to which looking at each is faster than searching.
-    const FEW: usize = 16;
+    const FEW: usize = 8;
 
     fn has(self, wanted: &str) -> bool {
         match self {

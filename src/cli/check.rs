@@ -8,6 +8,7 @@ use serde_json::json;
 use super::offline::Offline;
 use super::run::is_to_be_made;
 use super::{Common, FOUND_ERRORS, Failure, Format, colours, print, print_json, read_routes, tell};
+use crate::auth::revocation::{File, Revocations};
 use crate::auth::sign::IdentitySigner;
 use crate::config::checked::{Bootstrap, Routes};
 use crate::config::report::{Report, Source};
@@ -29,7 +30,10 @@ pub(super) fn carry_out(common: &Common) -> Result<(), Failure> {
     if report.is_ok() {
         let offline = Offline::new(reading)?;
         problems.extend(closed(&offline.snapshot(None)));
-        problems.extend(identity_problem(offline.routes()));
+        // Routes that know callers are closed by it, and say so.
+        if problems.is_empty() {
+            problems.extend(identity_problem(offline.routes()));
+        }
     }
     let first = Report::new(Source::new(Arc::clone(&bootstrap.file), ""));
     tell_all(common, &Found { reports: vec![first, report], problems, routes })
@@ -72,7 +76,7 @@ fn closed(snapshot: &Snapshot) -> Vec<String> {
 /// The key that callers are told with.
 fn identity_problem(routes: &Routes) -> Option<String> {
     let token = routes.identity.token.as_ref()?;
-    IdentitySigner::open(token).err().map(|error| format!("{}: identity.token: {error}", routes.file))
+    IdentitySigner::open(token).err().map(|error| format!("{}: identity.token.key: {error}", routes.file))
 }
 
 /// Files that the bootstrap names and that only `run` reads otherwise.
@@ -88,6 +92,9 @@ fn problems(bootstrap: &Bootstrap) -> Vec<String> {
     }
     if let Some(path) = bootstrap.sandbox.as_ref().and_then(|sandbox| sandbox.openapi.as_ref()) {
         problems.extend(Document::load(path).err().map(|error| format!("sandbox.openapi: {error}")));
+    }
+    if let Some(path) = &bootstrap.credentials.revocations {
+        problems.extend(File::open(path, &Revocations::default()).err().map(|error| error.to_string()));
     }
     problems
 }

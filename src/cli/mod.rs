@@ -5,6 +5,7 @@ mod claims;
 mod explain;
 mod key;
 mod offline;
+mod revoke;
 mod routes;
 mod run;
 mod sandbox;
@@ -82,6 +83,8 @@ enum Command {
     Token(Box<token::Token>),
     /// Make API keys
     Key(key::Key),
+    /// Have a gateway that runs refuse tokens, keys or partners
+    Revoke(Box<revoke::Revoke>),
     /// Print the JSON Schema of a configuration file
     Schema(schema::Schema),
     /// Run the sandbox upstream alone
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
         Some(Command::Routes) => routes::carry_out(&common),
         Some(Command::Token(token)) => token.carry_out(&common),
         Some(Command::Key(key)) => key.carry_out(&common),
+        Some(Command::Revoke(revoke)) => revoke.carry_out(&common),
         Some(Command::Schema(schema)) => schema.carry_out(),
         Some(Command::Sandbox(sandbox)) => sandbox.carry_out(&common),
     };
@@ -174,6 +178,15 @@ impl Common {
             bootstrap.built_in_routes = false;
         }
         Ok(bootstrap)
+    }
+
+    /// The options that name the same files, for a shell.
+    fn flags(&self) -> String {
+        let named = [("config", &self.config), ("routes", &self.routes)];
+        let flag = |(option, file): (&str, &Option<PathBuf>)| {
+            file.as_ref().map(|file| format!(" --{option} {}", quoted(&file.display().to_string())))
+        };
+        named.into_iter().filter_map(flag).collect()
     }
 
     /// `None` is the one that is built in.

@@ -138,7 +138,7 @@ async fn serve(bootstrap: Bootstrap, common: &Common) -> Result<(), Failure> {
         snapshot: &running.snapshot(),
         file,
         built_in: common.bootstrap_file().is_none(),
-        called: called(common),
+        called: quoted(&program()) + &common.flags(),
         listeners,
     };
     match common.format {
@@ -283,19 +283,13 @@ fn serves_development(tls: &checked::ListenerTls) -> bool {
     tls.certificates.first().is_some_and(is_development)
 }
 
-/// This program with the files that it was given.
-fn called(common: &Common) -> String {
-    let program =
-        std::env::args_os().next().map_or_else(|| "sluice".into(), |name| name.to_string_lossy().into_owned());
-    let file = |option: &str, file: &Option<std::path::PathBuf>| {
-        file.as_ref().map(|file| format!(" --{option} {}", quoted(&file.display().to_string())))
-    };
-    let files = [file("config", &common.config), file("routes", &common.routes)];
-    quoted(&program) + &files.into_iter().flatten().collect::<String>()
+/// As it was called.
+fn program() -> String {
+    std::env::args_os().next().map_or_else(|| "sluice".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// The address for a client on this machine.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),

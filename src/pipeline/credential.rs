@@ -125,9 +125,11 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::config::default_bootstrap;
+    use crate::config::checked::Limits;
     use crate::listener::head::{self, Room, Status};
     use crate::listener::request::Http1View;
+
+    const LIMITS: Limits = Limits { head: 4096, fields: 20, target: 1024, connections: 1, requests_per_connection: 1 };
 
     const ANYWHERE: fn() -> TokenPlaces = || TokenPlaces {
         authorization: true,
@@ -140,8 +142,7 @@ mod tests {
     fn find(target: &str, fields: &str, from: &TokenPlaces) -> Result<Option<String>, Reason> {
         let bytes = format!("GET {target} HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
         let mut room = Room::new();
-        let Ok(Status::Complete(head, _)) = head::parse(bytes.as_bytes(), &mut room, &default_bootstrap().limits)
-        else {
+        let Ok(Status::Complete(head, _)) = head::parse(bytes.as_bytes(), &mut room, &LIMITS) else {
             panic!("{bytes}")
         };
         let view = Http1View { head: &head, method: Method::GET };

@@ -122,7 +122,7 @@ pub(super) fn tell(phases: &[Phase], answers: &[Answer], which: LimitFields, mut
         let standing = Standing::of(answer);
         if !line.has_room_for(name) {
             put("ratelimit", line.text());
-            line = Line::default();
+            line.length = 0;
         }
         line.item(name, &standing);
         if standing.reset.is_some() && tightest.as_ref().is_none_or(|known| standing.rank() < known.rank()) {
@@ -136,7 +136,7 @@ pub(super) fn tell(phases: &[Phase], answers: &[Answer], which: LimitFields, mut
         for (name, number) in
             [("x-ratelimit-limit", limit), ("x-ratelimit-remaining", left), ("x-ratelimit-reset", reset)]
         {
-            let mut line = Line::default();
+            line.length = 0;
             line.number(number);
             put(name, line.text());
         }
@@ -232,12 +232,14 @@ impl Line {
     fn number(&mut self, mut number: u64) {
         let mut digits = [0; 20];
         let mut from = digits.len();
-        for (at, digit) in digits.iter_mut().enumerate().rev() {
-            // A remainder of ten is one digit.
-            *digit = b'0' + (number % 10) as u8;
-            number /= 10;
-            from = at;
+        for pair in digits.rchunks_exact_mut(2) {
+            // Below 100, so each half is one digit.
+            let two = (number % 100) as u8;
+            number /= 100;
+            pair.copy_from_slice(&[b'0' + two / 10, b'0' + two % 10]);
+            from -= 2;
             if number == 0 {
+                from += usize::from(two < 10);
                 break;
             }
         }

@@ -57,12 +57,16 @@ impl Granted {
     ///
     /// The first limit that refuses; what earlier calls charged is given back.
     pub fn charge(&mut self, rules: &Rules, strangers: bool, asked: &Asked<'_>) -> Result<(), Refused> {
-        let Some(set) = rules.set.as_ref().filter(|set| set.has_phase(strangers)) else { return Ok(()) };
+        let Some(set) = &rules.set else { return Ok(()) };
+        let (first, those, counters) = set.phase(strangers);
+        if those.is_empty() {
+            return Ok(());
+        }
         let phase = self.asked.len();
         self.asked.push(Phase { set: Arc::clone(set), strangers });
         let at = set.time.nanos(asked.at);
         let mut key = None;
-        for (rule, (its, counter)) in set.phase(strangers) {
+        for ((its, counter), rule) in those.iter().zip(counters).zip(first..) {
             let per = its.measure.per();
             if its.by_key && !(its.same_keys && key.is_some()) {
                 key = Some(set.compiled.seeds.key(per, asked));
@@ -143,5 +147,12 @@ impl Phase {
 impl Drop for Granted {
     fn drop(&mut self) {
         self.clear();
+    }
+}
+
+#[cfg(test)]
+impl Granted {
+    pub(super) fn asked_nothing(&self) -> bool {
+        self.asked.is_empty()
     }
 }

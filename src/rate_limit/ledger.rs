@@ -88,6 +88,8 @@ impl Ledger {
         };
         let counters = compiled.rules.iter().map(|rule| page.counter(rule, &in_use)).collect();
         let set = Arc::new(Set { compiled, counters, time: self.time });
+        // As a rule it stays the only one, for each of many partners.
+        page.sets.reserve_exact(1);
         page.sets.push(Arc::downgrade(&set));
         Rules { set: Some(set) }
     }
@@ -123,6 +125,7 @@ impl Ledger {
                 });
             }
             page.sets.retain(|set| set.strong_count() > 0);
+            page.restored.retain(|count| now.as_secs() < count.period_end);
             page.quotas.retain(|(_, quota)| Arc::strong_count(quota) > 1 || !quota.is_over(now));
             !page.sets.is_empty() || !page.quotas.is_empty() || !page.restored.is_empty()
         });
@@ -183,6 +186,7 @@ impl Page {
         for count in self.restored.extract_if(.., |count| *count.rule == *text) {
             quota.restore(count.into());
         }
+        self.quotas.reserve_exact(1);
         self.quotas.push((text, Arc::clone(&quota)));
         quota
     }

@@ -81,18 +81,11 @@ impl Rules {
 }
 
 impl Set {
-    pub(super) fn has_phase(&self, strangers: bool) -> bool {
-        let first = self.compiled.by_strangers;
-        if strangers { first > 0 } else { first < self.compiled.rules.len() }
-    }
-
-    /// Rules and counters of one phase, with their numbers.
-    pub(super) fn phase(&self, strangers: bool) -> impl Iterator<Item = (usize, (&Rule, &Counter))> {
-        let (skip, take) = match (strangers, self.compiled.by_strangers) {
-            (true, first) => (0, first),
-            (false, first) => (first, usize::MAX),
-        };
-        self.compiled.rules.iter().zip(&self.counters).enumerate().skip(skip).take(take)
+    /// Rules and counters of one phase, and the number of the first.
+    pub(super) fn phase(&self, strangers: bool) -> (usize, &[Rule], &[Counter]) {
+        let (rules, counters, first) = (&*self.compiled.rules, &*self.counters, self.compiled.by_strangers);
+        let (from, to) = if strangers { (0, first) } else { (first, rules.len()) };
+        (from, rules.get(from..to).unwrap_or_default(), counters.get(from..to).unwrap_or_default())
     }
 }
 

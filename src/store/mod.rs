@@ -44,12 +44,13 @@ struct Inner {
 pub struct Health {
     /// Pieces of work that failed.
     pub errors: u64,
-    /// Of the last one, if it failed.
-    pub failing: Option<Failing>,
+    /// Kinds of work whose last piece failed.
+    pub failing: Vec<Failing>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failing {
+    pub what: &'static str,
     /// Of the first one in a row, since 1970 UTC.
     pub since: Duration,
     pub error: String,
@@ -133,24 +134,25 @@ impl Store {
     }
 
     /// Says a failure when it is a new one, not each second again.
-    fn note(&self, what: &str, error: Option<&StoreError>) {
+    fn note(&self, what: &'static str, error: Option<&StoreError>) {
         let mut health = self.lock();
         let file = self.0.file.display();
+        let known = health.failing.iter().position(|failing| failing.what == what);
+        let known = known.map(|at| health.failing.swap_remove(at));
         let Some(error) = error else {
-            if health.failing.take().is_some() {
-                tracing::info!(%file, "the store can be written again");
+            if known.is_some() {
+                tracing::info!(%file, what, "the store works again");
             }
             return;
         };
         health.errors += 1;
         (self.0.failed)();
-        let error = format!("{what}: {error}");
-        let is_known = health.failing.as_ref().is_some_and(|failing| failing.error == error);
-        if !is_known {
-            tracing::error!(%file, %error, "the store failed; what it was to keep stays in memory and is tried again");
-            let since = health.failing.take().map_or_else(clock::since_epoch, |failing| failing.since);
-            health.failing = Some(Failing { since, error });
+        let error = error.to_string();
+        if known.as_ref().is_none_or(|known| known.error != error) {
+            tracing::error!(%file, what, %error, "the store failed; what it was to keep stays in memory and is tried again");
         }
+        let since = known.map_or_else(clock::since_epoch, |known| known.since);
+        health.failing.push(Failing { what, since, error });
     }
 
     fn lock(&self) -> MutexGuard<'_, Health> {

@@ -5,6 +5,7 @@ pub mod process;
 mod explain;
 mod key;
 mod read;
+mod revoke;
 mod run;
 mod signals;
 mod test;

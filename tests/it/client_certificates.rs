@@ -23,7 +23,7 @@ struct Asking {
     /// Signed the gateway's own certificate.
     server: Authority,
     clients: Authority,
-    _upstream: Upstream,
+    upstream: Upstream,
 }
 
 impl Asking {
@@ -36,7 +36,7 @@ impl Asking {
         let issued = server.issue(&["api.test"]);
         let gateway =
             builder.tls_listener("https", &[&issued], &keys, "").start(&forward_all(upstream.address())).await;
-        Self { gateway, server, clients, _upstream: upstream }
+        Self { gateway, server, clients, upstream }
     }
 
     fn client(&self, shown: Option<&Issued>, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
@@ -251,4 +251,67 @@ async fn the_log_says_who_was_refused_and_why() {
     })
     .await;
     assert!(line.contains("127.0.0.1:") && line.contains("peer sent no certificates"), "{line}");
+}
+
+/// What tells a certificate to be somebody's.
+fn fingerprint(issued: &Issued) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &issued.der());
+    digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect::<Vec<_>>().join(":")
+}
+
+fn by_certificate(upstream: SocketAddr, fingerprint: &str) -> String {
+    format!(
+        "version: 1\n\
+         partners:\n\
+         \x20 acme: {{ certificates: [{{ dns: Batch.Acme.test }}, {{ uri: \"spiffe://acme.test/batch\" }}] }}\n\
+         \x20 globex: {{ certificates: [{{ fingerprint: \"{fingerprint}\" }}] }}\n\
+         upstreams:\n\
+         \x20 app: {{ endpoints: [\"{upstream}\"] }}\n\
+         routes:\n\
+         \x20 - {{ name: open, match: {{ path: /open }}, auth: none, upstream: app }}\n\
+         \x20 - {{ name: all, match: {{ path: \"/{{rest...}}\" }}, auth: {{ certificate: true }}, upstream: app }}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_certificate_tells_the_partner_also_when_the_session_resumes() {
+    let asking = Asking::start("optional").await;
+    let [acme, globex, nobody] =
+        ["batch.acme.test", "any.globex.test", "acme.test"].map(|name| asking.clients.issue(&[name]));
+    asking.gateway.reload_with(&by_certificate(asking.upstream.address(), &fingerprint(&globex))).await;
+    for version in BOTH {
+        for (shown, partner) in [(&acme, "acme"), (&globex, "globex")] {
+            let config = asking.client(Some(shown), version);
+            for resumed in [false, true] {
+                let (response, was) = ask(asking.address(), &config).await.unwrap();
+                assert_eq!(was, resumed);
+                assert_eq!(response.echo().field("x-sluice-partner"), Some(partner), "{version:?}");
+            }
+        }
+        let unknown = asking.client(Some(&nobody), version);
+        ask(asking.address(), &unknown).await.unwrap().0.refused(403, "CERTIFICATE_UNKNOWN");
+        let none = asking.client(None, version);
+        let missing = ask(asking.address(), &none).await.unwrap().0;
+        missing.refused(401, "CREDENTIAL_MISSING");
+        assert_eq!(missing.field("www-authenticate"), Some("ClientCertificate realm=\"sluice\""));
+    }
+}
+
+/// A certificate that was shown for one name says nothing about another.
+#[tokio::test]
+async fn where_a_certificate_decides_host_and_server_name_agree() {
+    let asking = Asking::start("optional").await;
+    let acme = asking.clients.issue(&["batch.acme.test"]);
+    asking.gateway.reload_with(&by_certificate(asking.upstream.address(), &"00".repeat(32))).await;
+    let config = asking.server.client_as(Some(&acme), &["h2"], &[&TLS13]);
+    let mut client = H2Client::tls(asking.address(), "api.test", config).await;
+    let get = |url: &str| http::Request::get(url).body(()).unwrap();
+    assert_eq!(client.send(get("https://api.test/"), &[]).await.status, 200);
+    client.send(get("https://other.test/"), &[]).await.refused(421, "MISDIRECTED");
+    assert_eq!(client.send(get("https://other.test/open"), &[]).await.status, 200, "nobody is told by it there");
+
+    let mut client = Client::tls(asking.address(), "api.test", asking.client(Some(&acme), &TLS12)).await.unwrap();
+    let get = |host: &str| format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+    assert_eq!(client.request(get("API.test:443")).await.status, 200);
+    client.request(get("other.test")).await.refused(421, "MISDIRECTED");
 }

@@ -39,6 +39,7 @@ mod paths;
 mod proxy_protocol;
 mod reload;
 mod retries;
+mod revocations;
 mod routing;
 mod streaming;
 mod timeouts;

@@ -7,21 +7,16 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::auth::jwt::{KeyFault, KeySet};
-use crate::config::checked::identity::{Algorithm, KeySource, PemKey};
+use crate::config::checked::identity::{Algorithm, PemKey};
 
 /// Of one file.
 const MAX_BYTES: u64 = 256 * 1024;
 
 /// The files that hold an issuer's keys.
 #[derive(Clone, Debug)]
-pub(super) struct KeyFiles {
-    what: What,
-    algorithms: Vec<Algorithm>,
-}
-
-#[derive(Clone, Debug)]
-enum What {
-    KeySet(PathBuf),
+pub(super) enum KeyFiles {
+    /// A JSON Web Key Set, and for which algorithms its keys may be.
+    KeySet(PathBuf, Vec<Algorithm>),
     Pem(Vec<PemKey>),
 }
 
@@ -37,29 +32,19 @@ pub(super) struct Loaded {
 }
 
 impl KeyFiles {
-    /// `None` when the keys are not in files.
-    pub fn of(source: &KeySource, algorithms: &[Algorithm]) -> Option<Self> {
-        let what = match source {
-            KeySource::File(path) => What::KeySet(path.clone()),
-            KeySource::Pem(keys) => What::Pem(keys.clone()),
-            KeySource::Url(_) | KeySource::Secret(_) => return None,
-        };
-        Some(Self { what, algorithms: algorithms.to_vec() })
-    }
-
     /// # Errors
     ///
     /// A file that cannot be read or holds no key that can be used; names the file.
     pub fn load(&self) -> Result<Loaded, KeyFault> {
-        match &self.what {
-            What::KeySet(path) => {
+        match self {
+            Self::KeySet(path, algorithms) => {
                 let bytes = read(path)?;
                 let content = digest([bytes.as_slice()]);
-                let read = KeySet::from_jwks(&bytes, &self.algorithms);
+                let read = KeySet::from_jwks(&bytes, algorithms);
                 let (keys, left_out) = read.map_err(|error| format!("{}: {error}", path.display()))?;
                 Ok(Loaded { keys, left_out, content })
             }
-            What::Pem(files) => {
+            Self::Pem(files) => {
                 // First the content: when a file changes in between, it is not what was read, and is read again.
                 let content = self.content()?;
                 Ok(Loaded { keys: KeySet::from_pem(files)?, left_out: Vec::new(), content })
@@ -71,9 +56,9 @@ impl KeyFiles {
     ///
     /// A file that cannot be read; names it.
     pub fn content(&self) -> Result<Content, KeyFault> {
-        match &self.what {
-            What::KeySet(path) => Ok(digest([read(path)?])),
-            What::Pem(keys) => {
+        match self {
+            Self::KeySet(path, _) => Ok(digest([read(path)?])),
+            Self::Pem(keys) => {
                 let files: Result<Vec<_>, _> = keys.iter().map(|key| read(&key.file)).collect();
                 Ok(digest(files?))
             }
@@ -82,9 +67,9 @@ impl KeyFiles {
 
     /// For operators.
     pub fn describe(&self) -> String {
-        match &self.what {
-            What::KeySet(path) => path.display().to_string(),
-            What::Pem(keys) => {
+        match self {
+            Self::KeySet(path, _) => path.display().to_string(),
+            Self::Pem(keys) => {
                 let files: Vec<_> = keys.iter().map(|key| key.file.display().to_string()).collect();
                 files.join(", ")
             }

@@ -20,7 +20,8 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
-pub use self::fetch::check_invariants;
+#[cfg(any(test, fuzzing))]
+pub use self::fetch::invariants;
 pub use self::status::{FetchFailure, IssuerNumbers, IssuerStatus};
 
 use self::fetch::{Fetched, Fetcher};
@@ -111,13 +112,13 @@ impl Issuer {
                 let keys = KeySet::from_secret(secret);
                 Ok(Arc::new(Self::of_keys(spec, keys, sorted(kept))))
             }
-            KeySource::File(_) | KeySource::Pem(_) => {
-                let files = KeyFiles::of(&spec.keys, &spec.algorithms).ok_or("no files")?;
-                let keyring = Arc::new(Keyring::loaded(&spec.name, files.load()?));
-                let task = schedule::keep_read(Arc::clone(&keyring), files.clone());
-                let task = spawn("read keys", task, runtime);
-                let (files, kept) = (Some(files), sorted(kept));
-                Ok(Arc::new(Self { spec, kept, keyring, files, limit: None, _refreshing: Some(task) }))
+            KeySource::File(path) => {
+                let files = KeyFiles::KeySet(path.clone(), spec.algorithms.clone());
+                Self::reading(spec, files, kept, runtime)
+            }
+            KeySource::Pem(keys) => {
+                let files = KeyFiles::Pem(keys.clone());
+                Self::reading(spec, files, kept, runtime)
             }
             KeySource::Url(url) => {
                 let fetcher = Arc::new(Fetcher::new(url)?);
@@ -141,6 +142,18 @@ impl Issuer {
         let spec = spec.into();
         let keyring = Arc::new(Keyring::fixed(&spec.name, keys));
         Self { spec, kept, keyring, files: None, limit: None, _refreshing: None }
+    }
+
+    fn reading(
+        spec: Arc<checked::Issuer>,
+        files: KeyFiles,
+        kept: Vec<ClaimPath>,
+        runtime: &Handle,
+    ) -> Result<Arc<Self>, String> {
+        let keyring = Arc::new(Keyring::loaded(&spec.name, files.load()?));
+        let task = schedule::keep_read(Arc::clone(&keyring), files.clone());
+        let (kept, task) = (sorted(kept), spawn("read keys", task, runtime));
+        Ok(Arc::new(Self { spec, kept, keyring, files: Some(files), limit: None, _refreshing: Some(task) }))
     }
 
     fn fetching<F, A>(

@@ -16,25 +16,27 @@ const VALUES: [u8; 256] = {
 /// Appends what `text` stands for; `None` when it has any other byte, padding, or bits that stand for nothing.
 #[must_use]
 pub(super) fn decode(text: &[u8], into: &mut Vec<u8>) -> Option<()> {
-    into.reserve(text.len() / 4 * 3 + 2);
     let (quads, rest) = text.as_chunks::<4>();
+    let start = into.len();
+    into.resize(start + quads.len() * 3, 0);
+    let (triples, _) = into.get_mut(start..)?.as_chunks_mut::<3>();
     // One look at the end instead of one for each byte: a value has six bits, and what is invalid sets the others.
     let mut seen = 0;
-    for quad in quads {
-        let [a, b, c, d] = quad.map(|byte| VALUES[usize::from(byte)]);
+    for (quad, triple) in quads.iter().zip(triples) {
+        let [a, b, c, d] = quad.map(value);
         seen |= a | b | c | d;
-        into.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
+        *triple = [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d];
     }
     let left = match *rest {
         [] => 0,
         [a, b] => {
-            let [a, b] = [a, b].map(|byte| VALUES[usize::from(byte)]);
+            let [a, b] = [a, b].map(value);
             seen |= a | b;
             into.push(a << 2 | b >> 4);
             b << 4
         }
         [a, b, c] => {
-            let [a, b, c] = [a, b, c].map(|byte| VALUES[usize::from(byte)]);
+            let [a, b, c] = [a, b, c].map(value);
             seen |= a | b | c;
             into.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2]);
             c << 6
@@ -42,6 +44,10 @@ pub(super) fn decode(text: &[u8], into: &mut Vec<u8>) -> Option<()> {
         _ => return None,
     };
     (seen < 64 && left == 0).then_some(())
+}
+
+const fn value(byte: u8) -> u8 {
+    VALUES[byte as usize]
 }
 
 /// What `text` stands for.

@@ -24,8 +24,8 @@ const fn wrong(detail: &'static str) -> Fault {
 
 /// Judges claims that have been read strictly before.
 pub(super) fn judge(json: &[u8], issuer: &Issuer, kept: &[ClaimPath], now: Duration) -> Result<Token, Fault> {
-    let claims: Claims =
-        serde_json::from_slice(json).map_err(|_| Fault::malformed("The claims of the token are not a JSON object."))?;
+    let read = str::from_utf8(json).ok().and_then(|text| serde_json::from_str::<Claims>(text).ok());
+    let claims = read.ok_or(Fault::malformed("The claims of the token are not a JSON object."))?;
     check_audience(&claims, issuer)?;
     let times = Times::check(&claims, issuer, now)?;
     let names = &issuer.claims;

@@ -31,7 +31,9 @@ pub(super) enum Shape<'t> {
 /// Reads one object to its end and shows the members of its outermost level. What was shown counts only when all is well.
 pub(super) fn read<'t>(json: &'t [u8], each: impl FnMut(&str, Shape<'t>)) -> Result<(), Fault> {
     let fault = Cell::new(None);
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    // Once for all of it, or else every text in it would be looked at on its own.
+    let text = str::from_utf8(json).map_err(|_| Fault::NoObject)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     deserializer
         .deserialize_map(Outermost { each, fault: &fault })
         .and_then(|()| deserializer.end())

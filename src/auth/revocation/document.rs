@@ -1,8 +1,8 @@
 //! Revocations as JSON: a file of many, or a single one.
 
-use std::collections::HashMap;
 use std::fmt;
 
+use foldhash::{HashMap, HashMapExt as _};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Deserializer;
 
@@ -148,7 +148,7 @@ impl Reader<'_> {
 
     /// So many for one name that requests would feel it.
     fn limits(&mut self) {
-        let mut counts: HashMap<&Target, usize> = HashMap::new();
+        let mut counts: HashMap<&Target, usize> = HashMap::with_capacity(self.revocations.len());
         for revocation in &self.revocations {
             *counts.entry(&revocation.target).or_default() += 1;
         }

@@ -142,9 +142,11 @@ impl Ledger {
         (Made { id, entry, is_new: known.is_none() }, change)
     }
 
-    /// In the place of what this source had under the id.
-    pub(super) fn put(&mut self, source: Source, id: Id, revocation: Revocation, at: u64) -> Change {
-        self.set(source, id, revocation, at).1
+    /// In the place of what this source had under the id; nothing to tell when that is the same.
+    pub(super) fn put(&mut self, source: Source, id: Id, revocation: &Revocation, at: u64) -> Option<Change> {
+        let known = self.get(id).and_then(|listed| listed.of(source));
+        let is_same = known.is_some_and(|known| known.revocation == *revocation);
+        (!is_same).then(|| self.set(source, id, revocation.clone(), at).1)
     }
 
     /// Takes what this source has under the id, or only when it has `ended` by a time.

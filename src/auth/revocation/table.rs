@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arc_swap::ArcSwapOption;
 use foldhash::fast::RandomState;
 
-/// What is changed is copied first: with so many parts, a four-thousandth of a million names.
-const PARTS: usize = 256;
+/// What is changed is copied first: with so many parts, a thousand of a million names.
+const PARTS: usize = 1024;
 
 /// One revocation of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -136,7 +136,7 @@ impl Explained<'_> {
     }
 
     fn line(&self, name: &HeaderName, value: &HeaderValue) -> String {
-        self.steady(format!("{name}: {}", text(value)))
+        format!("{name}: {}", self.value(name, value))
     }
 
     /// Where a field was set or added by the route.

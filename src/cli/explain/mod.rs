@@ -28,6 +28,8 @@ use crate::snapshot::{CompiledAction, CompiledRoute, Snapshot};
 
 /// In the place of a request id that no client sent.
 const NEW_ID: &str = "<new>";
+/// In the place of a token that says who calls; whoever has it is believed.
+const SIGNED: &str = "<signed>";
 
 #[derive(clap::Args)]
 pub(super) struct Explain {
@@ -169,6 +171,14 @@ impl Explained<'_> {
         text.replace(self.decision.facts().request_id.as_str(), NEW_ID)
     }
 
+    /// What a field says, without what is another one each time.
+    fn value(&self, name: &HeaderName, value: &HeaderValue) -> String {
+        match &self.routes.identity.token {
+            Some(token) if token.header == name => SIGNED.to_owned(),
+            _ => self.steady(text(value)),
+        }
+    }
+
     /// The one sentence that a client is told when it is refused.
     fn detail(&self, answer: &Answer) -> Option<String> {
         answer.reason?;
@@ -283,7 +293,7 @@ impl Explained<'_> {
     }
 
     fn fields_json(&self, fields: &[(HeaderName, HeaderValue)]) -> Vec<Value> {
-        fields.iter().map(|(name, value)| json!([name.as_str(), self.steady(text(value))])).collect()
+        fields.iter().map(|(name, value)| json!([name.as_str(), self.value(name, value)])).collect()
     }
 
     fn places(&self) -> Value {

@@ -16,6 +16,8 @@ const SECRET: [&str; 3] = ["authorization", "cookie", "x-api-key"];
 
 pub(super) struct Results {
     file: Arc<str>,
+    /// The options that name the files.
+    flags: String,
     done: Vec<Done>,
     /// Routes without tests.
     pub(super) untested: Vec<Arc<str>>,
@@ -35,8 +37,15 @@ struct Done {
 }
 
 impl Results {
-    pub(super) fn new(file: &Arc<str>) -> Self {
-        Self { file: Arc::clone(file), done: Vec::new(), untested: Vec::new(), faulty: false, took: Duration::ZERO }
+    pub(super) fn new(file: &Arc<str>, flags: String) -> Self {
+        Self {
+            file: Arc::clone(file),
+            flags,
+            done: Vec::new(),
+            untested: Vec::new(),
+            faulty: false,
+            took: Duration::ZERO,
+        }
     }
 
     pub(super) fn add(&mut self, route: &Route, test: &Expectation, outcome: Outcome) {
@@ -46,7 +55,7 @@ impl Results {
             name: Arc::clone(&test.name),
             at: test.at.to_string(),
             expected: test.expected.clone(),
-            explain: explain(&request, test.caller.as_ref()),
+            explain: explain(&self.flags, &request, test.caller.as_ref()),
             got,
             differences,
         });
@@ -139,9 +148,9 @@ impl Done {
 }
 
 /// The command that shows the same decision.
-fn explain(request: &Request, caller: Option<&Caller>) -> String {
+fn explain(flags: &str, request: &Request, caller: Option<&Caller>) -> String {
     let url = format!("{}://{}{}", request.scheme(), request.url.authority, request.url.target);
-    let mut words = vec!["sluice explain".to_owned(), request.method.to_string(), quoted(&url)];
+    let mut words = vec![format!("sluice explain{flags}"), request.method.to_string(), quoted(&url)];
     for (name, value) in &request.headers {
         let is_secret = SECRET.contains(&name.as_str());
         let value = if is_secret { "…".to_owned() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() };

@@ -195,3 +195,114 @@ impl Hasher for AsItIs {
         self.0
     }
 }
+
+#[cfg(test)]
+impl<C> Cells<C> {
+    /// With room for one counter in a shard, and one that the others share.
+    pub(super) fn cramped(mut self) -> Self {
+        if let Self::ByKey(table) = &mut self {
+            for pool in [&mut table.identified, &mut table.strangers] {
+                pool.room = 1;
+                pool.shared = std::mem::take(&mut pool.shared).into_iter().take(1).collect();
+            }
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+
+    /// Counters that are in use until the time in them.
+    fn count(cells: &Cells<AtomicU64>, key: Keyed, at: u64, until: u64) -> Place {
+        let is_idle = |counter: &AtomicU64| counter.load(Ordering::Relaxed) <= at;
+        let new = |_: Option<&AtomicU64>| AtomicU64::new(0);
+        let count = |counter: &AtomicU64, _: Option<&AtomicU64>| counter.fetch_max(until, Ordering::Relaxed);
+        cells.count(Some(key), at, is_idle, new, count).0
+    }
+
+    fn number_of(cells: &Cells<AtomicU64>) -> usize {
+        let mut number = 0;
+        cells.each(|_| number += 1);
+        number
+    }
+
+    /// Bytes of the hash tables: std's take a byte for each place beside what is in it, and use seven places in eight.
+    fn bytes(cells: &Cells<AtomicU64>) -> usize {
+        let Cells::ByKey(table) = cells else { return 0 };
+        let places = |shard: &Shard<AtomicU64>| match shard.lock().counters.capacity() {
+            0 => 0,
+            capacity => (capacity * 8).div_ceil(7).next_power_of_two(),
+        };
+        let pools = [&table.known, &table.identified, &table.strangers];
+        let places: usize = pools.iter().flat_map(|pool| pool.shards.iter()).map(places).sum();
+        places * (size_of::<(Key, AtomicU64)>() + 1)
+    }
+
+    #[test]
+    fn a_million_strangers_take_no_more_than_their_room() {
+        let cells = Cells::new(true, AtomicU64::default);
+        let mut shared = 0;
+        // In waves, so that counters come and go while all others are in use.
+        for number in 0..1_000_000 {
+            let at = number / 1_000 * 10_000_000;
+            let until = at + number * 7_919 % 3_000 * 1_000_000;
+            let place = count(&cells, Keyed::numbered(number, Class::Stranger), at, until);
+            shared += usize::from(matches!(place, Place::Shared(_)));
+            if number % 100_000 == 0 {
+                assert!(number_of(&cells) <= CAPACITY);
+            }
+        }
+        assert!(number_of(&cells) > CAPACITY * 9 / 10, "{}", number_of(&cells));
+        assert!(shared > 100_000, "{shared}");
+        assert!(bytes(&cells) <= 64 * 2_048 * 25, "{}", bytes(&cells));
+
+        // Who is known has a counter all the same.
+        for number in 0..1_000 {
+            for class in [Class::Known, Class::Identified] {
+                assert!(matches!(count(&cells, Keyed::numbered(number, class), 0, 1), Place::Own(_)));
+            }
+        }
+        // And strangers, once the counters say nothing any more.
+        let later = u64::MAX / 2;
+        assert!(matches!(count(&cells, Keyed::numbered(7, Class::Stranger), later, later + 1), Place::Own(_)));
+    }
+
+    #[test]
+    fn counters_of_the_known_are_kept_while_they_say_anything_and_no_longer() {
+        let cells = Cells::new(true, AtomicU64::default);
+        for number in 0..200_000 {
+            assert!(matches!(count(&cells, Keyed::numbered(number, Class::Known), 0, 10), Place::Own(_)));
+        }
+        assert_eq!(number_of(&cells), 200_000);
+        for number in 0..200_000 {
+            let place = Place::Own(Keyed::numbered(number, Class::Known));
+            assert_eq!(cells.at(place, |counter| counter.load(Ordering::Relaxed)), Some(10));
+        }
+        // Others who come when they say nothing take their room.
+        let before = bytes(&cells);
+        for number in 200_000..400_000 {
+            count(&cells, Keyed::numbered(number, Class::Known), SEARCH_PAUSE, SEARCH_PAUSE + 1);
+        }
+        assert_eq!((number_of(&cells) <= 400_000, bytes(&cells) <= 2 * before), (true, true));
+    }
+
+    #[test]
+    fn shards_are_searched_no_more_than_a_few_times_a_second() {
+        let cells = Cells::new(true, AtomicU64::default);
+        let looked = AtomicU64::new(0);
+        for number in 0..300_000 {
+            let is_idle = |_: &AtomicU64| {
+                looked.fetch_add(1, Ordering::Relaxed);
+                false
+            };
+            let key = Keyed::numbered(number, Class::Stranger);
+            cells.count(Some(key), number * 1_000, is_idle, |_| AtomicU64::new(0), |_, _| ());
+        }
+        // 0.3 seconds: at most three times, and while the tables grew.
+        assert!(looked.into_inner() <= 5 * CAPACITY as u64);
+    }
+}

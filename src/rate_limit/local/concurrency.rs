@@ -76,3 +76,11 @@ impl Counter {
             .map_err(|number| number.saturating_add(elsewhere))
     }
 }
+
+#[cfg(test)]
+impl Concurrency {
+    /// With room for hardly a key.
+    pub(in crate::rate_limit) fn cramped(self) -> Self {
+        Self { cells: self.cells.cramped() }
+    }
+}

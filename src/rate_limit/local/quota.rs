@@ -3,7 +3,7 @@
 //! A counter is one number, the period above the count, so that a new period and its first request are one step. It does not
 //! follow a clock that is set back over the beginning of a period until that comes again; set back further, the count stays.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +24,7 @@ pub(in crate::rate_limit) struct Quota {
     /// Whether something was counted since [`Quota::changed`].
     changed: AtomicBool,
     /// What was counted before a restart, for keys that nobody has come with since.
-    restored: Mutex<HashMap<Box<str>, u64>>,
+    restored: Mutex<BTreeMap<Box<str>, u64>>,
 }
 
 #[derive(Debug, Default)]

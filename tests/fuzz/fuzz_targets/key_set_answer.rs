@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sluice::auth::issuer::check_invariants(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sluice::auth::issuer::invariants::answer(bytes));

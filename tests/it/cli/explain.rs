@@ -240,7 +240,7 @@ async fn who_may_and_how_much_is_shown_with_the_keys_of_limits() {
     ] {
         assert!(text.contains(told), "{told}\n{text}");
     }
-    for place in [place_of(10, 5), place_of(11, 5), place_of(15, 5), place_of(16, 5), place_of(4, 10)] {
+    for place in [place_of(10, 5), place_of(11, 5), place_of(15, 5), place_of(16, 5), place_of(4, 16)] {
         assert!(text.contains(&place), "{place}\n{text}");
     }
     let explained = explain_json(&place, &["GET", "/items/7", "--as", "acme:read,b", "--claim", "/org/tier=1"]).await;
@@ -268,4 +268,23 @@ async fn a_credential_is_judged_as_far_as_that_is_possible_without_a_network() {
         assert_eq!(explained["outcome"]["answer"]["reason"], reason);
         assert_eq!(explained["gate"]["awaits_keys"], false);
     }
+}
+
+#[tokio::test]
+async fn what_tells_an_upstream_who_calls_is_shown_but_for_the_token_itself() {
+    let identity = "identity: { token: { key: key.pem } }\nupstreams: { app";
+    let place = Place::serving(&GUARDED.replace("upstreams: { app", identity));
+    let ended = place.run(&["check"]).await.with(1);
+    assert_eq!(ended.err.matches("identity.token.key: ").count(), 1, "{ended:?}");
+    place.write("key.pem", rcgen::KeyPair::generate().unwrap().serialize_pem());
+    place.run(&["check"]).await.with(0);
+    let arguments = ["GET", "/items/7", "--as", "acme/u1:read,b", "--claim", "/org/tier=1"];
+    let text = explain(&place, &arguments).await;
+    for told in ["x-sluice-partner: acme\n", "x-sluice-subject: u1\n", "x-sluice-identity: <signed>\n"] {
+        assert!(text.contains(told), "{text}");
+    }
+    assert_eq!(text, explain(&place, &arguments).await);
+    place.write("routes.yaml", "version: 1\nidentity: { token: { key: none.pem } }\nroutes: []\n");
+    let ended = place.run(&["check"]).await.with(1);
+    assert!(ended.err.contains("identity.token.key: cannot read none.pem"), "{ended:?}");
 }

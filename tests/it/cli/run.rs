@@ -59,6 +59,27 @@ async fn in_an_empty_folder_it_starts_with_what_is_built_in_and_its_curl_lines_w
     assert_eq!(client.get("/").await.status, 200);
 }
 
+#[tokio::test]
+async fn the_line_with_a_token_opens_a_route_that_asks_for_one() {
+    let place = Place::new();
+    let gateway = place.start(&ANYWHERE);
+    let said = gateway.says("/status\n").await;
+    let line = said.lines().find(|line| line.contains("Bearer")).unwrap().trim();
+    let (start, rest) = line.split_once(r#" -H "Authorization: Bearer $("#).unwrap();
+    let command = rest.strip_suffix(r#")""#).unwrap();
+    assert!(command.ends_with("sluice token --partner acme --scope orders:read"), "{line}");
+    let token = std::process::Command::new("sh").args(["-c", command]).current_dir(place.path("")).output().unwrap();
+    assert!(token.status.success() && token.stderr.is_empty(), "{token:?}");
+    let (address, path) = start.strip_prefix("curl -i http://").unwrap().split_once('/').unwrap();
+    let mut client = Client::connect(address.parse().unwrap()).await;
+    client.get(&format!("/{path}")).await.refused(401, "CREDENTIAL_MISSING");
+    let token = String::from_utf8(token.stdout).unwrap();
+    let request = format!("GET /{path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {}\r\n\r\n", token.trim());
+    // The upstream of the built-in routes is at a port of its own, where there may be one or not.
+    let status = client.request(&request).await.status;
+    assert!([200, 502].contains(&status), "{status}");
+}
+
 /// As printed, `curl -i --cacert certs/dev-ca.pem https://127.0.0.1:1234/path`: the file, the address and the path.
 fn curl_line(said: &str) -> (String, SocketAddr, String) {
     let line = said.lines().find(|line| line.contains("--cacert")).unwrap();
@@ -108,7 +129,7 @@ async fn routes_that_appear_take_the_place_of_the_built_in_ones_and_are_not_drop
     .await;
     std::fs::remove_file(place.path("routes.yaml")).unwrap();
     let mut admin = Client::connect(started.admin()).await;
-    let answer = admin.request("POST /reload HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await;
+    let answer = admin.request("POST /reload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n").await;
     assert_eq!(answer.status, 422, "{}", answer.text());
     let refused = answer.json();
     assert_eq!(refused["result"], "refused");

@@ -37,6 +37,13 @@ fn place() -> Place {
     place.set("OLD_SECRET", SECRET)
 }
 
+/// What it prints beside a gateway of the same place.
+fn printed(place: &Place, arguments: &[&str]) -> String {
+    let output = place.command(arguments).output().unwrap();
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), ""));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 fn field(token: &str) -> String {
     format!("GET /orders HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n\r\n")
 }
@@ -69,15 +76,14 @@ async fn stdout_is_a_token_and_nothing_else_and_the_gateway_takes_it() {
     let started = gateway.started().await;
     let mut client = Client::connect(started.listener("http")).await;
     client.get("/orders").await.refused(401, "CREDENTIAL_MISSING");
-    let made = place.run(&["token", "--partner", "acme", "--scope", "orders:read"]).await.with(0);
-    assert_eq!(made.err, "");
-    let token = made.out.strip_suffix('\n').unwrap();
-    assert!(!token.contains(char::is_whitespace) && token.split('.').count() == 3, "{made:?}");
+    let made = printed(&place, &["token", "--partner", "acme", "--scope", "orders:read"]);
+    let token = made.strip_suffix('\n').unwrap();
+    assert!(!token.contains(char::is_whitespace) && token.split('.').count() == 3, "{made}");
     assert_eq!(client.request(&field(token)).await.text(), "good");
-    let other = place.run(&["token", "--partner", "globex", "--scope", "orders:write"]).await.with(0);
-    client.request(&field(other.out.trim())).await.refused(403, "SCOPE_MISSING");
+    let other = printed(&place, &["token", "--partner", "globex", "--scope", "orders:write"]);
+    client.request(&field(other.trim())).await.refused(403, "SCOPE_MISSING");
     let legacy = ["token", "--issuer", "old", "--subject", "7", "--scope", "orders:read", "--partner", "globex"];
-    let token = place.run(&legacy).await.with(0).out;
+    let token = printed(&place, &legacy);
     assert_eq!(decoded(&token).0["alg"], "HS256");
     assert_eq!(decoded(&token).1["userId"], "7");
     assert_eq!(client.request(&field(token.trim())).await.text(), "good");

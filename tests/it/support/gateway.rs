@@ -266,12 +266,20 @@ impl TestGateway {
 
     /// A request with a body of JSON, if it is not empty, to the admin listener.
     pub async fn admin_send(&self, method: &str, path: &str, json: &str) -> (u16, String) {
-        let mut client = Client::connect(self.running.admin().expect("an admin listener")).await;
         let kind = if json.is_empty() { "" } else { "Content-Type: application/json\r\n" };
         let length = json.len();
         let fields = format!("Host: localhost\r\n{kind}Content-Length: {length}\r\nConnection: close\r\n");
-        let response = client.request(format!("{method} {path} HTTP/1.1\r\n{fields}\r\n{json}")).await;
+        let response = self.admin_request(format!("{method} {path} HTTP/1.1\r\n{fields}\r\n{json}")).await;
         (response.status, response.text().to_owned())
+    }
+
+    /// These bytes on a connection of their own to the admin listener, and their answer.
+    pub async fn admin_request(&self, request: impl AsRef<[u8]>) -> Response {
+        Client::connect(self.admin_address()).await.request(request).await
+    }
+
+    pub fn admin_address(&self) -> SocketAddr {
+        self.running.admin().expect("an admin listener")
     }
 
     /// The sum of all samples of a metric that carry all of these labels: `sluice_x{route="a"}`; 0 when there is none.

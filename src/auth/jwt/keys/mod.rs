@@ -108,11 +108,17 @@ impl KeySet {
         self
     }
 
-    /// Whether both have the same keys, in whatever order.
+    /// Whether both are good for the same tokens: they have the same keys, in whatever order, but those of one name in the
+    /// same.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
-        let has = |set: &Self, key: &Key| set.keys.iter().any(|known| known.is(key));
-        self.keys.iter().all(|key| has(other, key)) && other.keys.iter().all(|key| has(self, key))
+        self.keys.len() == other.keys.len()
+            && self.keys.iter().all(|key| {
+                let of_name = |known: &&Key| known.id == key.id && known.algorithm == key.algorithm;
+                let ours: Vec<_> = self.keys.iter().filter(of_name).collect();
+                let theirs: Vec<_> = other.keys.iter().filter(of_name).collect();
+                ours.len() == theirs.len() && ours.iter().zip(&theirs).all(|(one, other)| one.is(other))
+            })
     }
 
     /// The ids of the keys, for operators.

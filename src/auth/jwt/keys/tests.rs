@@ -254,6 +254,28 @@ fn an_overlap_adds_what_is_not_there() {
 }
 
 #[test]
+fn sets_are_the_same_in_any_order_of_names_but_not_of_the_keys_of_one() {
+    let key = |seed: u8, id: &str| {
+        let material = Material::shared(&[seed; 32]);
+        Key { id: Some(id.into()), algorithm: Algorithm::Hs256, material }
+    };
+    let set = |keys: &[Key]| KeySet { keys: keys.to_vec() };
+    let (a, b, other_a) = (key(1, "a"), key(2, "b"), key(3, "a"));
+    let one = set(&[a.clone(), b.clone(), other_a.clone()]);
+    assert!(one.is_same(&set(&[b.clone(), a.clone(), other_a.clone()])));
+    for different in [
+        set(&[other_a.clone(), b.clone(), a.clone()]),
+        set(&[a.clone(), b.clone()]),
+        set(&[a.clone(), b.clone(), key(4, "a")]),
+        set(&[a.clone(), b.clone(), key(3, "c")]),
+        set(&[a, b.clone(), other_a, b]),
+        set(&[]),
+    ] {
+        assert!(!one.is_same(&different) && !different.is_same(&one), "{different:?}");
+    }
+}
+
+#[test]
 fn a_secret_verifies_hs256_only() {
     let set = KeySet::from_secret(&Secret::new(mint::SECRET));
     let tag = mint::sign(Algorithm::Hs256, b"m");
