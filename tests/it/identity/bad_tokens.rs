@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::scene::{BOTH, Caller, File, claims, claims_with, counted, keys_of, logged, start};
+use super::scene::{BOTH, Caller, File, Version, claims, claims_with, counted, get, keys_of, logged, provider, start};
 use crate::support::issuer::{IdentityProvider, SigningKey, base64url};
 use crate::support::{TestGateway, Upstream};
 
@@ -230,14 +230,14 @@ async fn unseen(gateway: &TestGateway, tokens: impl Iterator<Item = &str>) {
 
 #[tokio::test]
 async fn who_sends_no_token_is_asked_for_one_and_told_of_no_error() {
-    let (_, provider) = super::scene::provider();
+    let (_, provider) = provider();
     let upstream = Upstream::echo();
     let file = File::usual(&upstream, &provider).route("orders", "issuer: main", "");
     let gateway = start(&file).await;
     let mut seen = 0;
     for version in BOTH {
         for fields in [&[][..], &[("authorization", "Basic dTpw")], &[("authorization", "Bearertoken")]] {
-            let response = super::scene::get(&gateway, version, "/orders?access_token=x", fields).await;
+            let response = get(&gateway, version, "/orders?access_token=x", fields).await;
             response.refused(401, "CREDENTIAL_MISSING");
             assert_eq!(response.head.all("www-authenticate"), [r#"Bearer realm="sluice""#]);
             seen += 1;
@@ -250,11 +250,11 @@ async fn who_sends_no_token_is_asked_for_one_and_told_of_no_error() {
 
 #[tokio::test]
 async fn whoever_asks_for_plain_text_is_told_the_same_in_a_line() {
-    let (_, provider) = super::scene::provider();
+    let (_, provider) = provider();
     let upstream = Upstream::echo();
     let gateway = start(&File::usual(&upstream, &provider).route("orders", "issuer: main", "")).await;
     let fields = [("accept", "text/plain"), ("authorization", "Bearer x")];
-    let response = super::scene::get(&gateway, super::scene::Version::Two, "/orders", &fields).await;
+    let response = get(&gateway, Version::Two, "/orders", &fields).await;
     assert_eq!((response.status, response.text()), (401, format!("JWT_MALFORMED: {THREE_PARTS}\n").as_str()));
     assert!(response.field("www-authenticate").unwrap().contains("invalid_token"));
 }

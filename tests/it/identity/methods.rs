@@ -4,9 +4,12 @@ use serde_json::json;
 use sluice::auth::api_key;
 use sluice::base::clock;
 
-use super::scene::{BOTH, Caller, File, Version, bearer, claims, counted, get, logged, provider, start};
+use super::scene::{
+    BOTH, Caller, File, Version, bearer, build, claims, claims_with, counted, get, keys_of, logged, provider, start,
+};
 use crate::support::Upstream;
 use crate::support::client::Response;
+use crate::support::issuer::{IdentityProvider, SigningKey};
 
 /// A key, and what stands in the file of it.
 struct Key {
@@ -171,19 +174,17 @@ async fn the_first_method_whose_credential_came_decides() {
 #[tokio::test]
 async fn several_issuers_are_told_apart_by_their_name() {
     let (first, provider) = provider();
-    let second = crate::support::issuer::SigningKey::es256("k1");
-    let other = crate::support::issuer::IdentityProvider::start(&[&second]);
+    let second = SigningKey::es256("k1");
+    let other = IdentityProvider::start(&[&second]);
     let upstream = Upstream::echo();
-    let keys = super::scene::keys_of(&other, "").replace("https://id.test/", "https://other.test/");
+    let keys = keys_of(&other, "").replace("https://id.test/", "https://other.test/");
     let file = File::usual(&upstream, &provider).issuer("other", &keys).route("one", "issuer: main", "").route(
         "two",
         "issuer: [main, other]",
         "",
     );
     let gateway = start(&file).await;
-    let of = |issuer: &str, key: &crate::support::issuer::SigningKey| {
-        key.sign(&super::scene::claims_with(json!({ "iss": issuer })))
-    };
+    let of = |issuer: &str, key: &SigningKey| key.sign(&claims_with(json!({ "iss": issuer })));
     let mut caller = Caller::connect(&gateway, Version::Two).await;
     for _ in 0..2 {
         let (ours, theirs) = (of("https://id.test/", &first), of("https://other.test/", &second));
@@ -199,17 +200,23 @@ async fn several_issuers_are_told_apart_by_their_name() {
 
 #[tokio::test]
 async fn an_api_key_has_no_claims() {
+    let (signing, provider) = provider();
     let upstream = Upstream::echo();
     let mine = key();
-    let file = File::new(upstream.address()).partner("acme", &format!("api_keys: [{}]", mine.entry(""))).route(
+    let claims = "claims: { sub: { equals: ann } }";
+    let file = File::usual(&upstream, &provider).partner("globex", &format!("api_keys: [{}]", mine.entry(""))).route(
         "orders",
-        "api_key: {}, claims: { tier: { equals: gold } }",
+        &format!("any_of: [{{ issuer: main }}, {{ api_key: {{}} }}], {claims}"),
         "",
     );
-    let started = super::scene::build().try_start(&file.to_string()).await;
-    // Whether the file is refused or the request, nobody comes in.
-    if let Ok(gateway) = started {
-        let response = get(&gateway, Version::One, "/orders", &[("x-api-key", &mine.text)]).await;
-        response.refused(403, "CLAIM_DENIED");
+    let gateway = start(&file).await;
+    for version in BOTH {
+        let mut caller = Caller::connect(&gateway, version).await;
+        both(&mut caller, "/orders", None, Some(&mine.text)).await.refused(403, "CLAIM_DENIED");
+        let token = signing.sign(&super::scene::claims());
+        assert_eq!(both(&mut caller, "/orders", Some(&token), None).await.status, 200);
     }
+    let never = file.route("orders", &format!("api_key: {{}}, {claims}"), "").to_string();
+    let error = build().try_start(&never).await.err().unwrap();
+    assert!(error.contains("has no token, so no claims"), "{error}");
 }

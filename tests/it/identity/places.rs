@@ -1,9 +1,9 @@
 //! Where a credential may stand, that it stays here, and that everything around it goes on as it was sent.
 
-use super::scene::{BOTH, Caller, File, bearer, claims, get, keys_of, logged, provider, start};
+use super::scene::{BOTH, Caller, File, Version, bearer, claims, get, keys_of, logged, provider, start};
 use crate::support::Upstream;
 use crate::support::client::Echo;
-use crate::support::issuer::SigningKey;
+use crate::support::issuer::{IdentityProvider, SigningKey};
 
 const EVERYWHERE: &str = "issuer: main, token: { query: access_token, cookie: session, websocket_protocol: true }";
 
@@ -154,7 +154,7 @@ async fn a_credential_is_kept_when_the_route_says_so() {
 async fn places_of_several_methods_are_all_cleared() {
     let (key, provider) = provider();
     let other = SigningKey::es256("o1");
-    let second = crate::support::issuer::IdentityProvider::start(&[&other]);
+    let second = IdentityProvider::start(&[&other]);
     let upstream = Upstream::echo();
     let of_second = keys_of(&second, "").replace("https://id.test/", "https://other.test/");
     let auth = "any_of: [{ issuer: main, token: { authorization: false, cookie: one, query: q1, websocket_protocol: true } }, \
@@ -189,6 +189,6 @@ async fn a_redirect_does_not_hand_a_token_on() {
     let file = File::usual(&upstream, &provider).route("orders", "issuer: main", "").with(route.trim_end());
     let gateway = start(&file).await;
     let target = format!("/old?a=1&access_token={}", key.sign(&claims()));
-    let response = get(&gateway, super::scene::Version::One, &target, &[]).await;
+    let response = get(&gateway, Version::One, &target, &[]).await;
     assert_eq!((response.status, response.field("location")), (307, Some("/orders?a=1")));
 }

@@ -125,7 +125,7 @@ async fn a_broken_issuer_closes_its_routes_and_no_others() {
         format!("{}, secret: \"file:missing\"", keys_of(&provider, "")),
         r#"issuer: "https://id.test/", audiences: [api], jwks: { file: no-such-file.json }"#.to_owned(),
         r#"issuer: "https://id.test/", audiences: [api], jwks: { url: "http://id.test/keys" }"#.to_owned(),
-        keys_of(&provider, "").replace("audiences: [api],", ""),
+        keys_of(&provider, "").replace("[api]", "[]"),
     ] {
         gateway.write_routes(&file.clone().issuer("main", &broken).to_string());
         let (status, report) = gateway.reload().await;

@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use super::scene::{Caller, File, Version, ask, build, claims_with, counted, logged, provider, start};
-use crate::support::gateway::replace_file;
-use crate::support::issuer::SigningKey;
+use crate::support::gateway::{Folder, replace_file};
+use crate::support::issuer::{IdentityProvider, SigningKey};
 use crate::support::{TestGateway, Upstream, eventually};
 
-fn file(upstream: &Upstream, provider: &crate::support::issuer::IdentityProvider) -> File {
+fn file(upstream: &Upstream, provider: &IdentityProvider) -> File {
     File::usual(upstream, provider).partner("globex", "clients: [globex]").route("orders", "issuer: main", "").route(
         "anybody",
         "issuer: main, partner: optional",
@@ -199,7 +199,7 @@ async fn without_a_file_that_is_named_nothing_starts() {
 async fn with_a_store_a_restart_forgets_nothing() {
     let (key, provider) = provider();
     let upstream = Upstream::echo();
-    let folder = crate::support::gateway::Folder::new();
+    let folder = Folder::new();
     let store = format!(r#"{{ file: "{}" }}"#, folder.path().join("sluice.db").display());
     let file = file(&upstream, &provider).to_string();
     let [revoked, spared] = ["t-1", "t-2"].map(|id| token(&key, id, "ann", "acme-app"));

@@ -120,7 +120,7 @@ async fn partners_are_allowed_denied_disabled_and_unknown() {
     let upstream = Upstream::echo();
     let file = File::usual(&upstream, &provider)
         .partner("globex", "clients: [globex]")
-        .partner("initech", "{}".trim_matches(['{', '}']))
+        .partner("initech", "")
         .partner("gone", "enabled: false")
         .route("all", "issuer: main", "")
         .route("allow", "issuer: main, partners: { allow: [acme, globex] }", "")

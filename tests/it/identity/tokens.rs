@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::scene::{BOTH, Caller, File, ISSUER, build, claims, claims_with, counted, logged, start};
-use crate::support::Upstream;
-use crate::support::issuer::{IdentityProvider, SigningKey};
+use super::scene::{BOTH, Caller, File, ISSUER, Version, build, claims, claims_with, counted, logged, start};
+use crate::support::gateway::replace_file;
+use crate::support::issuer::{IdentityProvider, SigningKey, key_set};
+use crate::support::{Upstream, eventually};
 
 const SECRET: &str = "a secret of thirty-two bytes ...";
 
@@ -81,7 +82,7 @@ async fn a_token_may_have_any_of_the_forms_that_are_good() {
     without_id.as_object_mut().unwrap().remove("kid");
     let mut untyped = key.header();
     untyped.as_object_mut().unwrap().remove("typ");
-    let mut caller = Caller::connect(&gateway, super::scene::Version::One).await;
+    let mut caller = Caller::connect(&gateway, Version::One).await;
     for (name, header, claims) in [
         ("no kid", without_id, claims()),
         ("no typ", untyped, claims()),
@@ -137,18 +138,15 @@ async fn keys_come_from_files_too_and_are_read_again() {
     let (key, next) = (SigningKey::es256("k1"), SigningKey::es256("k2"));
     let upstream = Upstream::echo();
     let builder = build();
-    let set = builder.file("keys.json", &crate::support::issuer::key_set(&[&key]));
+    let set = builder.file("keys.json", &key_set(&[&key]));
     let keys = format!(r#"issuer: "{ISSUER}", audiences: [api], jwks: {{ file: "{}" }}"#, set.display());
     let file = File::new(upstream.address()).issuer("main", &keys).partner("acme", "clients: [acme-app]");
     let gateway = builder.start(&file.route("orders", "issuer: main", "").to_string()).await;
     let (old, new) = (key.sign(&claims()), next.sign(&claims()));
-    let mut caller = Caller::connect(&gateway, super::scene::Version::One).await;
+    let mut caller = Caller::connect(&gateway, Version::One).await;
     assert_eq!(caller.with_token("/orders", &old).await.status, 200);
     caller.with_token("/orders", &new).await.refused(401, "JWT_KEY_UNKNOWN");
-    crate::support::gateway::replace_file(&set, &crate::support::issuer::key_set(&[&next]));
-    crate::support::eventually("the new keys", async || {
-        (caller.with_token("/orders", &new).await.status == 200).then_some(())
-    })
-    .await;
+    replace_file(&set, &key_set(&[&next]));
+    eventually("the new keys", async || (caller.with_token("/orders", &new).await.status == 200).then_some(())).await;
     caller.with_token("/orders", &old).await.refused(401, "JWT_KEY_UNKNOWN");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::scene::{BOTH, Caller, File, Version, bearer, claims, claims_with, get, provider, start};
+use super::scene::{BOTH, Caller, File, Version, bearer, build, claims, claims_with, get, provider, start};
 use crate::support::Upstream;
 use crate::support::client::Echo;
 
@@ -138,7 +138,7 @@ async fn a_route_that_asks_nobody_passes_credentials_on() {
 }
 
 #[tokio::test]
-async fn a_bad_request_is_forwarded_to_nobody() {
+async fn who_is_no_partner_comes_no_further_and_is_told_of_no_credential() {
     let (key, provider) = provider();
     let upstream = Upstream::echo();
     let gateway = start(&File::usual(&upstream, &provider).route("orders", "issuer: main", "")).await;
@@ -157,7 +157,7 @@ async fn a_bad_request_is_forwarded_to_nobody() {
 async fn a_signed_statement_says_the_same_to_upstreams_that_trust_no_network() {
     let (key, provider) = provider();
     let upstream = Upstream::echo();
-    let builder = super::scene::build();
+    let builder = build();
     let pair = rcgen::KeyPair::generate().unwrap();
     let path = builder.file("identity.pem", &pair.serialize_pem());
     let identity = format!(
