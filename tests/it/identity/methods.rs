@@ -5,7 +5,7 @@ use sluice::auth::api_key;
 use sluice::base::clock;
 
 use super::scene::{
-    BOTH, Caller, File, Version, bearer, build, claims, claims_with, counted, get, keys_of, logged, provider, start,
+    BOTH, Caller, File, Version, bearer, build, claims, claims_with, counted, keys_of, logged, provider, start,
 };
 use crate::support::Upstream;
 use crate::support::client::Response;
