@@ -125,6 +125,7 @@ impl Ledger {
                 });
             }
             page.sets.retain(|set| set.strong_count() > 0);
+            page.restored.retain(|count| now.as_secs() < count.period_end);
             page.quotas.retain(|(_, quota)| Arc::strong_count(quota) > 1 || !quota.is_over(now));
             !page.sets.is_empty() || !page.quotas.is_empty() || !page.restored.is_empty()
         });

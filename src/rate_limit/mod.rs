@@ -44,7 +44,8 @@ pub struct Asked<'a> {
     pub header: &'a dyn Fn(&HeaderName) -> Option<&'a [u8]>,
     /// What the request counts for, towards rates and quotas.
     pub cost: u32,
-    /// For rates, which a clock that is set must not touch.
+    /// For rates, which a clock that is set must not touch. Taken anew for a request that was undone and is asked again: what was given
+    /// back is there from then on. In the future, for trials in which no time passes.
     pub at: Instant,
     /// Since 1970 UTC, for the periods of quotas.
     pub now: Duration,

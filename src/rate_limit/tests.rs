@@ -314,6 +314,26 @@ fn what_a_first_call_charged_goes_back_when_a_second_refuses() {
     assert_eq!(caller.passing(&route, 9), 1);
 }
 
+/// As when a request has to wait for keys, and is then decided about once more.
+#[test]
+fn what_is_undone_leaves_no_trace() {
+    let limits = Limits {
+        quotas: vec![quota("daily", ADDRESS, 1, CalendarPeriod::Day)],
+        concurrencies: vec![concurrency("few", ALL, 1)],
+        ..rates(&[rate("one", ALL, 1, SECOND, 1)])
+    };
+    let rules = of_route(&Ledger::default(), &limits);
+    let mut granted = Granted::default();
+    for _ in 0..3 {
+        let caller = Caller { start: clock::now(), ..Caller::new() };
+        caller.asks(&mut granted, &rules, true).unwrap();
+        caller.asks(&mut granted, &rules, false).unwrap();
+        granted.undo();
+        assert!(granted.asked_nothing());
+    }
+    assert_eq!(Caller { start: clock::now(), ..Caller::new() }.passing(&rules, 9), 1);
+}
+
 #[test]
 fn keys_have_limits_of_their_own() {
     let limits = rates(&[rate("each", &[LimitKey::Partner, LimitKey::Address], 1, SECOND, 2)]);

@@ -27,7 +27,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "base",
             "config::checked",
             "listener",
-            "partner",
             "rate_limit",
             "route",
             "snapshot",
@@ -37,7 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("forward", &["base", "config::checked", "listener", "pipeline", "snapshot", "telemetry", "transform"]),
     ("listener", &["auth", "base", "config::checked", "forward", "pipeline", "snapshot", "telemetry", "transform"]),
-    ("admin", &["auth", "base", "config::checked", "listener", "rate_limit", "snapshot", "store", "telemetry"]),
+    ("admin", &["auth", "base", "config::checked", "listener", "snapshot", "store", "telemetry"]),
     (
         "app",
         &[

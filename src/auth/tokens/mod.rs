@@ -24,6 +24,8 @@ const BAD_BYTES: usize = 320;
 /// An entry counts as long as its issuer's generation is what it was and the token has not ended. What is wrong for good is
 /// kept, too, in a small part of its own: who repeats a forged token costs no verification, and who invents many of them
 /// pushes no good one out.
+///
+/// 100,000 tokens with a subject, a partner, an id and four scopes take 60 MB: 592 bytes each of resident memory, weighed as 624.
 #[derive(Debug)]
 pub struct Tokens {
     good: Cache<Digest, Known, ByWeight>,

@@ -92,10 +92,11 @@ impl Rate {
         (verdict, limiter.into_state_store().seen.get())
     }
 
-    /// Takes a charge back, as far as time has not done so already: what was charged `t` ago has grown back by `t`, whether or not
-    /// others have used it up since. Giving all of it back would let more pass than burst and rate allow.
+    /// Takes a charge back, as far as time has not done so already: of what was charged `t` ago, `t` has grown back, whether or not
+    /// others have used it since. Giving that back once more would let more pass than burst and rate allow; so would restoring what the
+    /// counter was before whenever nobody seems to have changed it, since others may have changed it there and back.
     ///
-    /// `now` is asked after the counter was read, so what is taken off is never more than what is left.
+    /// `now` is asked after the counter was read, so that no more is taken off than is left.
     pub(in crate::rate_limit) fn give_back(&self, charge: &Charge, now: impl Fn() -> u64) {
         self.cells.at(charge.place, |full_at| {
             let mut known = full_at.load(Ordering::Acquire);
