@@ -45,7 +45,8 @@ pub(super) struct Revoke {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// List what is revoked
-    #[arg(long, exclusive = true)]
+    #[arg(long, conflicts_with_all = [
+        "token_id", "subject", "partner", "issued_before", "issuer", "until", "reason"])]
     list: bool,
     /// Take a revocation off, by its id
     #[arg(long, value_name = "ID", value_parser = id, conflicts_with_all = [
