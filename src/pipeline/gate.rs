@@ -153,6 +153,9 @@ impl<V: RequestView> AtGate<'_, V> {
         };
         metrics.credential(if good.cached { Credential::TokenCached } else { Credential::TokenVerified });
         let partner = good.token.partner.as_deref().and_then(|client| self.gate.partners.by_client(client));
+        let issuer = issuers.iter().find(|issuer| issuer.spec.name == good.token.issuer);
+        // An issuer that may not speak for a partner has told nothing about it.
+        let partner = partner.filter(|partner| issuer.is_some_and(|issuer| issuer.spec.speaks_for(&partner.name)));
         Ok(Caller { partner: partner.cloned(), by: By::Token(good.token) })
     }
 
@@ -210,7 +213,8 @@ impl<V: RequestView> AtGate<'_, V> {
         let partner: Option<&CompiledPartner> = caller.and_then(|caller| caller.partner.as_deref());
         let request = self.request;
         let asked = Asked {
-            partner: caller.and_then(Caller::partner_name),
+            // One that is only claimed must not use up what another has.
+            partner: partner.map(|partner| &*partner.name),
             plan: partner.and_then(|partner| partner.plan.as_deref()),
             subject: caller.and_then(Caller::subject),
             address: facts.client,
