@@ -124,7 +124,8 @@ impl Admitted<'_> {
         }
         let agrees_to_bearer = keep_credentials_here(action, request, &mut withheld, &mut added);
         if let Some(caller) = &known.caller {
-            write_identity(gate, caller, known.started_at, &mut added)?;
+            let upstream = upstream.cluster.name();
+            write_identity(gate, caller, upstream, known.started_at, &mut added)?;
         }
         added.extend(&edits.lines);
         let host = match host {
@@ -203,7 +204,13 @@ fn push_list<'v>(added: &mut FieldLines, name: &str, between: &[u8], members: im
 }
 
 /// Tells the upstream who calls.
-fn write_identity(gate: &Gate, caller: &Caller, now: Duration, added: &mut FieldLines) -> Result<(), Reason> {
+fn write_identity(
+    gate: &Gate,
+    caller: &Caller,
+    upstream: &str,
+    now: Duration,
+    added: &mut FieldLines,
+) -> Result<(), Reason> {
     let CompiledIdentity { written: identity, signer } = &gate.identity;
     if let (Some(name), Some(partner)) = (&identity.partner, &caller.partner) {
         added.push_text(name.as_str(), &partner.name);
@@ -218,7 +225,7 @@ fn write_identity(gate: &Gate, caller: &Caller, now: Duration, added: &mut Field
     }
     if let (Some(signer), Some(token)) = (signer, &identity.token) {
         let partner = caller.partner.as_ref().map(|partner| &*partner.name);
-        let signed = signer.token_for(partner, caller.subject(), caller.scopes(), now);
+        let signed = signer.token_for(upstream, partner, caller.subject(), caller.scopes(), now);
         let signed = signed.map_err(|_| Reason::Internal)?;
         added.push(token.header.as_str(), signed.as_bytes());
     }
