@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +10,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 /// `SLUC`, in the header of every file of ours.
 const APPLICATION: i64 = 0x534c_5543;
+
+/// For the user of this process alone: it names partners, subjects and token ids.
+const MODE: u32 = 0o600;
+/// What SQLite has beside the file, with the mode that the file has when they are made.
+const BESIDE: [&str; 2] = ["-wal", "-shm"];
 
 /// Another process has the file for as long as this, such as a backup or the gateway that this one takes over from.
 const BUSY: Duration = Duration::from_secs(5);
@@ -94,8 +99,7 @@ fn try_open(file: &Path) -> Result<Connection, OpenProblem> {
     if let Some(folder) = file.parent() {
         fs::create_dir_all(folder).map_err(OpenProblem::Folder)?;
     }
-    // It names subjects and partners. The journal beside it gets the same mode from SQLite.
-    let made = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(file);
+    let made = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(MODE).open(file);
     drop(made.map_err(OpenProblem::File)?);
     // Without SQLITE_OPEN_URI, so that every name is a name.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -110,6 +114,7 @@ fn try_open(file: &Path) -> Result<Connection, OpenProblem> {
     if found > MIGRATIONS.len() {
         return Err(OpenProblem::Newer { found, known: MIGRATIONS.len() });
     }
+    keep_private(file);
     let sound: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if sound != "ok" {
         return Err(OpenProblem::Damaged(sound));
@@ -124,6 +129,30 @@ fn try_open(file: &Path) -> Result<Connection, OpenProblem> {
     connection.pragma_update(None, "trusted_schema", false)?;
     migrate(&mut connection)?;
     Ok(connection)
+}
+
+/// A file that was there before, such as a backup that was put back, may be open to others. Only done to a file that is ours.
+fn keep_private(file: &Path) {
+    let beside = BESIDE.iter().map(|suffix| {
+        let mut name = file.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    });
+    for path in std::iter::once(file.to_owned()).chain(beside) {
+        // What is not there will be made with the mode of the file.
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        let mode = metadata.permissions().mode() & 0o7777;
+        if mode & !MODE == 0 {
+            continue;
+        }
+        let (file, found) = (path.display(), format!("{mode:04o}"));
+        match fs::set_permissions(&path, fs::Permissions::from_mode(MODE)) {
+            Ok(()) => tracing::warn!(%file, found, "store.file was open to other users and is private now"),
+            Err(error) => {
+                tracing::warn!(%file, found, %error, "store.file is open to other users and cannot be made private")
+            }
+        }
+    }
 }
 
 /// All steps at once or none; asks for the version again, because another process may have been first.

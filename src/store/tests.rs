@@ -121,6 +121,31 @@ async fn a_count_never_goes_down_within_its_period() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_open_to_others_is_private_from_the_start_on() {
+    let folder = Folder::new();
+    let names = ["sluice.db", "sluice.db-wal", "sluice.db-shm"].map(|name| folder.file().with_file_name(name));
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let before = open(&folder.file());
+    before.change_revocations(vec![revocation("1")], vec![]).await.unwrap();
+    for path in &names {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o664)).unwrap();
+    }
+    // With the journal of one that still runs, or that was killed.
+    let after = open(&folder.file());
+    assert_eq!(names.each_ref().map(|path| mode(path)), [0o600; 3]);
+    before.close().await;
+    after.change_revocations(vec![revocation("2")], vec![]).await.unwrap();
+    assert_eq!(names.each_ref().map(|path| mode(path)), [0o600; 3]);
+    after.close().await;
+    // Of another program: refused, and not touched.
+    let other = folder.0.join("other.db");
+    Connection::open(&other).unwrap().execute_batch("CREATE TABLE theirs (a)").unwrap();
+    fs::set_permissions(&other, fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(matches!(refused(&other), OpenProblem::Foreign));
+    assert_eq!(mode(&other), 0o644);
+}
+
+#[tokio::test]
 async fn the_file_is_for_this_user_alone_and_has_its_pragmas() {
     let folder = Folder::new();
     let store = open(&folder.file());
