@@ -10,7 +10,8 @@ use super::run::is_to_be_made;
 use super::{Common, FOUND_ERRORS, Failure, Format, colours, print, print_json, read_routes, tell};
 use crate::auth::revocation::{File, Revocations};
 use crate::auth::sign::IdentitySigner;
-use crate::config::checked::{Bootstrap, Routes};
+use crate::config::checked::identity::{Auth, Method};
+use crate::config::checked::{Bootstrap, Listener, Routes};
 use crate::config::report::{Report, Source};
 use crate::listener::tls::TlsStore;
 use crate::sandbox::Document;
@@ -25,6 +26,7 @@ pub(super) fn carry_out(common: &Common) -> Result<(), Failure> {
     let reading = read_routes(&bootstrap)?;
     let routes = reading.routes.as_ref().map_or(0, |routes| routes.routes.len());
     let mut problems = problems(&bootstrap);
+    let notes = reading.routes.as_ref().map(|routes| notes(&bootstrap, routes)).unwrap_or_default();
     let report = reading.report.clone();
     // Whatever else is wrong with a route follows from what the report says.
     if report.is_ok() {
@@ -36,19 +38,21 @@ pub(super) fn carry_out(common: &Common) -> Result<(), Failure> {
         }
     }
     let first = Report::new(Source::new(Arc::clone(&bootstrap.file), ""));
-    tell_all(common, &Found { reports: vec![first, report], problems, routes })
+    tell_all(common, &Found { reports: vec![first, report], problems, notes, routes })
 }
 
 struct Found {
     reports: Vec<Report>,
     /// What only shows when something is made of the files.
     problems: Vec<String>,
+    /// What is right in each file, and together is hardly meant.
+    notes: Vec<String>,
     routes: usize,
 }
 
 impl Found {
     fn without_routes(report: Report) -> Self {
-        Self { reports: vec![report], problems: Vec::new(), routes: 0 }
+        Self { reports: vec![report], problems: Vec::new(), notes: Vec::new(), routes: 0 }
     }
 
     fn is_ok(&self) -> bool {
@@ -99,6 +103,43 @@ fn problems(bootstrap: &Bootstrap) -> Vec<String> {
     problems
 }
 
+/// What one file asks for and the other one does not give.
+fn notes(bootstrap: &Bootstrap, routes: &Routes) -> Vec<String> {
+    let actions = || routes.routes.iter().filter_map(|route| Some((route, route.action.as_ref().ok()?)));
+    let mut notes = Vec::new();
+    let is_asked = |listener: &Listener| listener.tls.as_ref().is_some_and(|tls| tls.client_certificates.is_some());
+    if !bootstrap.listeners.iter().any(is_asked) {
+        let names: Vec<String> = actions()
+            .filter(|(_, action)| wants_certificate(&action.auth))
+            .map(|(route, _)| format!("`{}`", route.name))
+            .collect();
+        if !names.is_empty() {
+            let s = if names.len() == 1 { "" } else { "s" };
+            notes.push(format!(
+                "{}: no client can show a certificate to the route{s} {}, because no listener of {} has `tls.client_certificates`",
+                routes.file,
+                names.join(", "),
+                bootstrap.file
+            ));
+        }
+    }
+    let mut limits = actions().map(|(_, action)| &action.limits).chain(routes.plans.values().map(|plan| &plan.limits));
+    if bootstrap.store.is_none() && limits.any(|limits| !limits.quotas.is_empty()) {
+        notes.push(format!(
+            "{}: quotas begin anew at each start, because {} has no `store`",
+            routes.file, bootstrap.file
+        ));
+    }
+    notes
+}
+
+fn wants_certificate(auth: &Auth) -> bool {
+    match auth {
+        Auth::None => false,
+        Auth::Required(access) => access.methods.iter().any(|method| matches!(method, Method::Certificate)),
+    }
+}
+
 fn tell_all(common: &Common, found: &Found) -> Result<(), Failure> {
     match common.format {
         Format::Json => print_json(&json!({
@@ -106,6 +147,7 @@ fn tell_all(common: &Common, found: &Found) -> Result<(), Failure> {
             "routes": found.routes,
             "files": found.reports.iter().map(Report::to_json).collect::<Vec<_>>(),
             "problems": found.problems,
+            "notes": found.notes,
         }))?,
         Format::Human => {
             for report in found.reports.iter().filter(|report| report.diagnostics().next().is_some()) {
@@ -113,6 +155,9 @@ fn tell_all(common: &Common, found: &Found) -> Result<(), Failure> {
             }
             for problem in &found.problems {
                 tell(&format!("error: {problem}\n"));
+            }
+            for note in &found.notes {
+                tell(&format!("note: {note}\n"));
             }
             if let [report] = found.reports.as_slice() {
                 tell(&format!("note: the routes were not checked, because {} says where they are\n", report.file()));

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use serde_json::json;
 
 use super::process::{Place, repository};
+use crate::support::certificates::Authority;
 use crate::support::eventually;
 
 const SOUND: &str = r#"
@@ -55,6 +56,39 @@ async fn check_opens_what_the_files_name() {
     assert!(ended.err.contains("it closes the route `item`"), "{ended:?}");
     let problems = place.run(&["check", "--format", "json"]).await.with(1).json()["problems"].clone();
     assert_eq!(problems.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn check_notes_what_one_file_asks_for_and_the_other_does_not_give() {
+    let routes = "
+version: 1
+partners: { acme: { certificates: [{ dns: acme.test }] } }
+upstreams: { app: { endpoints: [\"127.0.0.1:1\"] } }
+routes:
+  - { name: a, match: { path: /a }, auth: { certificate: true }, upstream: app }
+  - { name: b, match: { path: /b }, auth: { any_of: [{ api_key: {} }, { certificate: true }] }, upstream: app }
+  - { name: c, match: { path: /c }, auth: none, quota: { per: address, limit: 10/day }, upstream: app }
+";
+    let place = Place::serving(routes);
+    let ended = place.run(&["check"]).await.with(0);
+    let notes = "note: routes.yaml: no client can show a certificate to the routes `a`, `b`, because no listener of config/gateway.yaml has \
+                 `tls.client_certificates`\n\
+                 note: routes.yaml: quotas begin anew at each start, because config/gateway.yaml has no `store`\n";
+    assert_eq!(ended.err, notes);
+    let report = place.run(&["check", "--format", "json"]).await.with(0).json();
+    assert_eq!((&report["ok"], report["notes"].as_array().unwrap().len()), (&json!(true), 2));
+
+    let authority = Authority::new("Clients");
+    authority.issue(&["gateway.test"]).write(&place.path(""), "gateway");
+    place.write("clients.pem", authority.bundle());
+    place.write(
+        "config/gateway.yaml",
+        "version: 1\nroutes: ../routes.yaml\nstore: { file: ../sluice.db }\nlisteners:\n  \
+         - { name: https, address: \"127.0.0.1:0\", tls: { certificates: [{ certificate: ../gateway.crt, key: ../gateway.key }], \
+         client_certificates: { ca: ../clients.pem, mode: optional } } }\n",
+    );
+    let ended = place.run(&["check"]).await.with(0);
+    assert_eq!(ended.err, "");
 }
 
 #[tokio::test]
