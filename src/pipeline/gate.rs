@@ -95,8 +95,14 @@ impl<V: RequestView> AtGate<'_, V> {
         };
         // Known from here on, for log and limits, whatever comes of it.
         let caller = facts.caller.insert(caller);
+        let (partner, now) = (caller.partner_name(), facts.started_at);
         let revocations = &self.gate.lasting.revocations;
-        if revocations.revokes(caller.token(), caller.partner_name(), facts.started_at) {
+        let is_revoked = match &caller.by {
+            By::Token(token) => revocations.revokes(Some(token), partner, now),
+            By::ApiKey { .. } | By::Certificate(_) => revocations.revokes_other(caller.subject(), partner, now),
+        };
+        caller.vouched &= !is_revoked && caller.partner.as_ref().is_none_or(|partner| partner.enabled);
+        if is_revoked {
             return Err(self.challenged(access, Reason::CredentialRevoked.into()).into());
         }
         match &caller.partner {
@@ -153,7 +159,7 @@ impl<V: RequestView> AtGate<'_, V> {
         };
         metrics.credential(if good.cached { Credential::TokenCached } else { Credential::TokenVerified });
         let partner = good.token.partner.as_deref().and_then(|client| self.gate.partners.by_client(client));
-        Ok(Caller { partner: partner.cloned(), by: By::Token(good.token) })
+        Ok(Caller { partner: partner.cloned(), by: By::Token(good.token), vouched: true })
     }
 
     fn by_api_key(&self, key: &[u8], facts: &Facts) -> Result<Caller, Stop> {
@@ -164,7 +170,7 @@ impl<V: RequestView> AtGate<'_, V> {
                 if known.key.expires.is_none_or(|expires| facts.started_at < expires) {
                     metrics.credential(Credential::ApiKeyAccepted);
                     let by = By::ApiKey { id: Arc::clone(&known.key.id), scopes: known.scopes.clone() };
-                    return Ok(Caller { partner: Some(Arc::clone(&known.partner)), by });
+                    return Ok(Caller { partner: Some(Arc::clone(&known.partner)), by, vouched: true });
                 }
                 Reason::ApiKeyExpired
             }
@@ -191,7 +197,7 @@ impl<V: RequestView> AtGate<'_, V> {
         } else if let Some(partner) = self.gate.partners.by_certificate(&certificate.names) {
             self.gate.metrics.credential(Credential::CertificateAccepted);
             let by = By::Certificate(Arc::clone(certificate));
-            return Some(Ok(Caller { partner: Some(Arc::clone(partner)), by }));
+            return Some(Ok(Caller { partner: Some(Arc::clone(partner)), by, vouched: true }));
         } else {
             Reason::CertificateUnknown
         };
@@ -210,8 +216,10 @@ impl<V: RequestView> AtGate<'_, V> {
         let partner: Option<&CompiledPartner> = caller.and_then(|caller| caller.partner.as_deref());
         let request = self.request;
         let asked = Asked {
-            partner: caller.and_then(Caller::partner_name),
+            // One that is only claimed is nobody's: it would use up what the partner of that name has.
+            partner: partner.map(|partner| &*partner.name),
             plan: partner.and_then(|partner| partner.plan.as_deref()),
+            authority: caller.map_or("", Caller::authority),
             subject: caller.and_then(Caller::subject),
             address: facts.client,
             header: &|name| request.values(name).next(),

@@ -124,10 +124,7 @@ pub fn decide<V: RequestView>(
         }
     };
     if let (Some(answer), Some(action)) = (&mut answer, exchange.route.and_then(|index| snapshot.action(index))) {
-        exchange.granted.fields(action.written.limit_fields, |name, value| {
-            let value = HeaderValue::from_bytes(value).ok();
-            answer.fields.extend(value.map(|value| (HeaderName::from_static(name), value)));
-        });
+        rescue::tell_limits(answer, action, &exchange.granted);
     }
     Decision { snapshot, exchange, answer, pending }
 }

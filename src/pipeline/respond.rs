@@ -42,7 +42,13 @@ pub fn edit(exchange: &Exchange, received: Version, answer: &mut impl FieldList)
     answer.set_text(&REQUEST_ID, exchange.facts.request_id.as_str());
     if let Some(action) = exchange.route().and_then(|route| route.action.as_ref().ok()) {
         exchange.granted.fields(action.written.limit_fields, |name, value| {
-            answer.append_text(&HeaderName::from_static(name), str::from_utf8(value).unwrap_or_default());
+            let (name, value) = (HeaderName::from_static(name), str::from_utf8(value).unwrap_or_default());
+            // The older fields are one number each; the others are lists, and an upstream may have a part in them.
+            if name.as_str().starts_with("x-") {
+                answer.set_text(&name, value);
+            } else {
+                answer.append_text(&name, value);
+            }
         });
         headers::apply(action.response_headers(), answer);
     }

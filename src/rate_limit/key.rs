@@ -67,6 +67,10 @@ impl Seeds {
             let head = (part.kind as u64) << 56 | bytes.as_ref().len() as u64;
             pen.write(&head.to_le_bytes());
             pen.write(bytes.as_ref());
+            if matches!(part.kind, Kind::Subject) {
+                pen.write(&(asked.authority.len() as u64).to_le_bytes());
+                pen.write(asked.authority.as_bytes());
+            }
             open |= part.kind.is_open();
             identified |= part.kind.identifies();
         }
@@ -125,6 +129,11 @@ pub(super) fn text(per: &[LimitKey], asked: &Asked<'_>) -> Box<str> {
             Value::None => {}
             Value::Bytes(bytes) => {
                 text.push('=');
+                if matches!(part.kind, Kind::Subject) {
+                    asked.authority.bytes().for_each(|byte| push(&mut text, byte));
+                    // Percent-encoded within the parts.
+                    text.push(',');
+                }
                 bytes.iter().for_each(|byte| push(&mut text, *byte));
             }
             Value::Address(IpAddr::V4(address)) => text.push_str(&format!("={address}")),
@@ -305,6 +314,7 @@ mod tests {
         header: &'a dyn Fn(&http::HeaderName) -> Option<&'a [u8]>,
     ) -> Asked<'a> {
         Asked {
+            authority: "main",
             partner,
             plan: None,
             subject,
