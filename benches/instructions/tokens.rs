@@ -196,6 +196,7 @@ fn issuer() -> checked::Issuer {
         leeway: Duration::from_secs(5),
         requires_expiry: true,
         max_lifetime: None,
+        partners: None,
         at: Location::new("routes.yaml", 1, 1),
     }
 }

@@ -156,6 +156,9 @@ impl Token {
             };
             tell(&format!("note: {} has no partner `{partner}`; {known}\n", routes.file));
         }
+        if let Some(partner) = self.partner.as_deref().filter(|partner| !issuer.speaks_for(partner)) {
+            tell(&format!("note: the issuer `{}` may not speak for the partner `{partner}`\n", issuer.name));
+        }
         if let (Some(longest), Some(expires)) = (issuer.max_lifetime, self.expires)
             && expires > longest
         {

@@ -116,6 +116,8 @@ fn everything_about_callers_arrives() {
     let KeySource::Pem(keys) = &files.keys else { panic!("files") };
     assert_eq!((keys[0].id.as_deref(), keys[1].file.as_path()), (Some("k1"), Path::new("/etc/keys/other.pem")));
     assert!(files.audiences.is_empty() && !files.requires_expiry);
+    assert_eq!(["acme", "beta", "gamma"].map(|partner| files.speaks_for(partner)), [true, false, true]);
+    assert!(main.speaks_for("acme") && main.speaks_for("who is not there"));
     assert_eq!(files.algorithms, [Algorithm::Rs256, Algorithm::EdDsa]);
     let set = &routes.issuers["set"];
     assert_eq!(set.algorithms.len(), Algorithm::ALL.len() - 1);

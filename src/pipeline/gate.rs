@@ -159,6 +159,9 @@ impl<V: RequestView> AtGate<'_, V> {
         };
         metrics.credential(if good.cached { Credential::TokenCached } else { Credential::TokenVerified });
         let partner = good.token.partner.as_deref().and_then(|client| self.gate.partners.by_client(client));
+        let issuer = issuers.iter().find(|issuer| issuer.spec.name == good.token.issuer);
+        // An issuer that may not speak for a partner has told nothing about it.
+        let partner = partner.filter(|partner| issuer.is_some_and(|issuer| issuer.spec.speaks_for(&partner.name)));
         Ok(Caller { partner: partner.cloned(), by: By::Token(good.token), vouched: true })
     }
 

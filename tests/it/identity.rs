@@ -2,6 +2,7 @@
 
 mod bad_tokens;
 mod certificates;
+mod forged;
 mod issuers;
 mod many;
 mod methods;

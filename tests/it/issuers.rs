@@ -51,6 +51,7 @@ fn spec(url: &str, ca: Option<PathBuf>, timeout: Duration) -> Arc<Spec> {
         leeway: secs(5),
         requires_expiry: true,
         max_lifetime: None,
+        partners: None,
         at: Location::new("routes.yaml", 1, 1),
     })
 }

@@ -19,6 +19,7 @@ pub(super) fn same(one: &Issuer, other: &Issuer) -> bool {
         leeway,
         requires_expiry,
         max_lifetime,
+        partners,
         at: _,
     } = one;
     *name == other.name
@@ -31,6 +32,7 @@ pub(super) fn same(one: &Issuer, other: &Issuer) -> bool {
         && *leeway == other.leeway
         && *requires_expiry == other.requires_expiry
         && *max_lifetime == other.max_lifetime
+        && *partners == other.partners
 }
 
 /// Whether both accept the same keys of one URL.

@@ -65,6 +65,7 @@ fn spec(keys: KeySource) -> checked::Issuer {
         leeway: Duration::ZERO,
         requires_expiry: true,
         max_lifetime: None,
+        partners: None,
         at: Location::new("routes.yaml", 1, 1),
     }
 }
@@ -657,6 +658,7 @@ async fn an_issuer_serves_what_says_the_same_and_nothing_else() {
         checked::Issuer { leeway: TIMEOUT, ..written.clone() },
         checked::Issuer { requires_expiry: false, ..written.clone() },
         checked::Issuer { max_lifetime: Some(TIMEOUT), ..written.clone() },
+        checked::Issuer { partners: Some([Arc::from("acme")].into()), ..written.clone() },
         other(KeySource::File("/keys".into())),
         other(KeySource::Url(JwksUrl { url: http::Uri::from_static("https://o.test/"), ..url() })),
         other(KeySource::Url(JwksUrl { ca: Some("/ca".into()), ..url() })),

@@ -92,10 +92,12 @@ impl Times {
         if issued_at.is_some_and(|issued_at| latest < issued_at) {
             return Err(Fault::new(Reason::JwtNotYetValid, "`iat` has not come yet."));
         }
-        if let (Some(expires), Some(longest)) = (expires, issuer.max_lifetime)
-            && expires.saturating_sub(issued_at.unwrap_or(now)) > longest
-        {
-            return Err(wrong("The token is good for longer than is accepted."));
+        if let Some(longest) = issuer.max_lifetime {
+            // From now on it would be good for long enough whenever its end is near.
+            let issued_at = issued_at.ok_or(wrong("The token has no `iat`."))?;
+            if expires.is_some_and(|expires| expires.saturating_sub(issued_at) > longest) {
+                return Err(wrong("The token is good for longer than is accepted."));
+            }
         }
         Ok(Self { expires, issued_at })
     }

@@ -192,6 +192,7 @@ pub(in crate::auth) fn issuer() -> Issuer {
         leeway: Duration::from_secs(5),
         requires_expiry: true,
         max_lifetime: None,
+        partners: None,
         at: Location::new("routes.yaml", 1, 1),
     }
 }

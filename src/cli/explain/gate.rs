@@ -178,8 +178,8 @@ impl Explained<'_> {
         };
         match key {
             LimitKey::Route => format!("route `{}`", self.route().map_or("", |route| &*route.name)),
-            LimitKey::Partner => match caller.and_then(Caller::partner_name) {
-                Some(partner) => format!("partner `{partner}`"),
+            LimitKey::Partner => match caller.and_then(|caller| caller.partner.as_ref()) {
+                Some(partner) => format!("partner `{}`", partner.name),
                 None => subject().unwrap_or_else(address),
             },
             LimitKey::Plan => {

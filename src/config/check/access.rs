@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use http::HeaderName;
 use ipnet::{IpNet, Ipv4Net};
 
 use super::super::checked::identity::{Access, Addresses, ApiKeyPlaces, Auth, Lists, Method, Scopes, TokenPlaces};
@@ -269,6 +270,18 @@ fn cookie_name(written: &At<Text>, reader: &mut Reader<'_>) -> Option<Box<str>> 
     None
 }
 
+/// A field of its own: the key in it stays here, and whatever else the field said would be lost or taken for a key.
+fn key_header(written: &At<Text>, reader: &mut Reader<'_>) -> Option<HeaderName> {
+    let name = headers::free(&written.value.0, written.span, reader)?;
+    if !headers::has_meaning(&name) {
+        return Some(name);
+    }
+    let message = format!("header `{name}` means something else already, and cannot carry an API key");
+    let mistake = Diagnostic::new(Code::ForbiddenHeader, written.span, message);
+    reader.note(mistake.help("choose a name of your own, such as `X-API-Key`"));
+    None
+}
+
 fn api_key(
     written: &At<written::ApiKeyPlaces>,
     callers: &Callers<'_>,
@@ -277,7 +290,7 @@ fn api_key(
     let places = &written.value;
     let query = places.query.as_ref().and_then(|query| query_name(query, reader));
     let header = match &places.header {
-        Some(name) => headers::free(&name.value.0, name.span, reader).map(Some),
+        Some(name) => key_header(name, reader).map(Some),
         None if places.keys.is_meant("query") || places.keys.is_meant("header") => Some(None),
         None => headers::name(defaults::API_KEY_HEADER, written.span, reader).map(Some),
     }?;

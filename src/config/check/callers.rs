@@ -48,12 +48,17 @@ pub(super) struct IssuerState {
 }
 
 pub(super) fn check<'a>(written: &'a RoutesFile, folder: &Path, reader: &mut Reader<'_>) -> Callers<'a> {
+    let partner_names = names(written.partners.as_ref());
     let mut sound_issuers = BTreeMap::new();
     let mut issuers = HashMap::new();
     for (name, guarded) in written.issuers.iter().flat_map(|named| &named.value.0) {
         let (checked, mut faults) = reader.guard(|reader| {
             name_is_sound(name, reader);
-            guarded.value.value.as_ref().and_then(|written| issuer::check(name, written, folder, reader))
+            guarded
+                .value
+                .value
+                .as_ref()
+                .and_then(|written| issuer::check(name, written, &partner_names, folder, reader))
         });
         faults.extend_from_slice(&guarded.value.faults);
         let iss = checked.as_ref().and_then(|issuer| issuer.issuer.clone());
@@ -63,7 +68,6 @@ pub(super) fn check<'a>(written: &'a RoutesFile, folder: &Path, reader: &mut Rea
         issuers.insert(&*name.value, IssuerState { faults, issuer: iss });
     }
     let plan_names = names(written.plans.as_ref());
-    let partner_names = names(written.partners.as_ref());
     let ((plans, partners), faults) = reader.guard(|reader| {
         let plans = partner::plans(written.plans.as_ref(), reader);
         let partners = partner::partners(written.partners.as_ref(), &plan_names, reader);
@@ -93,6 +97,21 @@ fn names<T>(written: Option<&At<Named<T>>>) -> HashMap<&str, Span> {
     written.into_iter().flat_map(|named| &named.value.0).map(|(name, _)| (&*name.value, name.span)).collect()
 }
 
+/// Whether there is a partner of this name among those that are written; if not, notes it.
+pub(super) fn known_partner(name: &str, span: Span, known: &HashMap<&str, Span>, reader: &mut Reader<'_>) -> bool {
+    if known.contains_key(name) {
+        return true;
+    }
+    let mut mistake = Diagnostic::new(Code::UnknownPartner, span, format!("there is no partner `{name}`"));
+    if let Some(meant) = reader.suggest(name, known.keys().copied()) {
+        mistake = mistake.label(format!("did you mean `{meant}`?"));
+    } else if known.is_empty() {
+        mistake = mistake.help("write it under `partners` at the top of the file");
+    }
+    reader.note(mistake);
+    false
+}
+
 impl Callers<'_> {
     pub(super) fn has_no_partners(&self) -> bool {
         self.partner_names.is_empty()
@@ -100,17 +119,7 @@ impl Callers<'_> {
 
     /// Notes a partner that does not exist.
     pub(super) fn knows_partner(&self, name: &str, span: Span, reader: &mut Reader<'_>) -> bool {
-        if self.partner_names.contains_key(name) {
-            return true;
-        }
-        let mut mistake = Diagnostic::new(Code::UnknownPartner, span, format!("there is no partner `{name}`"));
-        if let Some(meant) = reader.suggest(name, self.partner_names.keys().copied()) {
-            mistake = mistake.label(format!("did you mean `{meant}`?"));
-        } else if self.partner_names.is_empty() {
-            mistake = mistake.help("write it under `partners` at the top of the file");
-        }
-        reader.note(mistake);
-        false
+        known_partner(name, span, &self.partner_names, reader)
     }
 
     /// Notes another use of a field that tells upstreams who calls.

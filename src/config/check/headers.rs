@@ -6,6 +6,7 @@ use super::super::checked::HeaderEdits;
 use super::super::model::{At, Named, Text, routes as written};
 use super::super::report::{Code, Diagnostic, Span};
 use super::super::yaml::Reader;
+use crate::base::field::Known;
 
 /// Which header is edited.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,28 @@ fn forbidden(name: &HeaderName, side: Side) -> Option<&'static str> {
         "host" if side == Side::Request => Some("the host that the upstream sees is the `host` of the route"),
         _ => None,
     }
+}
+
+/// What, beside the [`Known`], means something to HTTP or to upstreams already.
+const TAKEN: [&str; 10] = [
+    "cache-control",
+    "date",
+    "origin",
+    "pragma",
+    "range",
+    "referer",
+    "server",
+    "set-cookie",
+    "tracestate",
+    "www-authenticate",
+];
+/// The names of groups of such fields.
+const TAKEN_GROUPS: [&str; 6] = ["accept-", "access-control-", "content-", "if-", "sec-", "x-forwarded-"];
+
+/// Whether a request field means something to the gateway itself or to HTTP, so that nothing else can be said in it.
+pub(super) fn has_meaning(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    Known::of(name) != Known::Other || TAKEN.contains(&name) || TAKEN_GROUPS.iter().any(|group| name.starts_with(group))
 }
 
 pub(super) fn name(text: &str, span: Span, reader: &mut Reader<'_>) -> Option<HeaderName> {

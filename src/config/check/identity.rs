@@ -14,29 +14,6 @@ use super::super::report::{Code, Diagnostic, Span};
 use super::super::yaml::Reader;
 use super::{headers, resolve, time};
 
-/// Fields that already mean something to the gateway or to upstreams.
-const KNOWN: [&str; 18] = [
-    "accept-encoding",
-    "authorization",
-    "content-type",
-    "cookie",
-    "date",
-    "expect",
-    "forwarded",
-    "range",
-    "sec-websocket-protocol",
-    "server",
-    "set-cookie",
-    "traceparent",
-    "tracestate",
-    "user-agent",
-    "via",
-    "www-authenticate",
-    "x-real-ip",
-    "x-request-id",
-];
-/// The names of groups of such fields.
-const KNOWN_GROUPS: [&str; 3] = ["x-forwarded-", "sec-", "content-"];
 /// A token that lives longer is no statement about a request.
 const LONGEST_LIFE: Duration = Duration::from_secs(3_600);
 
@@ -77,7 +54,7 @@ fn field(
 fn named(text: &str, place: Option<Span>, fields: &mut Fields, reader: &mut Reader<'_>) -> Option<HeaderName> {
     let span = place.unwrap_or_default();
     let name = headers::free(text, span, reader)?;
-    if KNOWN.contains(&name.as_str()) || KNOWN_GROUPS.iter().any(|group| name.as_str().starts_with(group)) {
+    if headers::has_meaning(&name) {
         let mistake = Diagnostic::new(Code::IdentityHeader, span, format!("`{name}` means something else already"));
         reader.note(mistake.help("choose a name of your own, such as `X-Partner`"));
         return None;

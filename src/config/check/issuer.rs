@@ -1,5 +1,6 @@
 //! Who signs tokens, and which of them are good.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use super::super::model::identity::{self as written, Need, SecretEncoding};
 use super::super::model::{At, List, OrOff, Text};
 use super::super::report::{Code, Diagnostic, Span};
 use super::super::yaml::{Keys, Reader, list_of};
+use super::callers::known_partner;
 use super::{claims, matching, not_empty, positive, resolve, secret, texts, time};
 
 const SOURCES: [&str; 3] = ["jwks", "public_keys", "secret"];
@@ -19,10 +21,11 @@ const FETCHED_ONLY: [&str; 5] = ["ca", "refresh", "overlap", "timeout", "cool_do
 const WIDEST_LEEWAY: Duration = Duration::from_secs(600);
 const LONGEST_LIFE: Duration = Duration::from_secs(10 * 366 * 86_400);
 
-/// Checks one issuer; only to be used when no error was noted.
+/// Checks one issuer; only to be used when no error was noted. `known` are the partners that are written.
 pub(super) fn check(
     name: &At<Box<str>>,
     written: &written::Issuer,
+    known: &HashMap<&str, Span>,
     folder: &Path,
     reader: &mut Reader<'_>,
 ) -> Option<Issuer> {
@@ -49,6 +52,7 @@ pub(super) fn check(
     };
     let leeway = time(written.leeway.as_ref(), defaults::LEEWAY, Duration::ZERO..=WIDEST_LEEWAY, reader);
     let types = types(written.types.as_ref(), reader);
+    let partners = written.partners.as_ref().map(|list| partners(list, known, reader));
     let claims = claim_names(written.claims.as_ref().map(|claims| &claims.value), reader);
     Some(Issuer {
         name: Arc::from(&*name.value),
@@ -61,6 +65,7 @@ pub(super) fn check(
         leeway,
         requires_expiry: written.expiry.as_ref().is_none_or(|expiry| expiry.value == Need::Required),
         max_lifetime,
+        partners,
         at: reader.location(name.span),
     })
 }
@@ -71,6 +76,15 @@ fn text(written: &At<Text>, what: &str, reader: &mut Reader<'_>) -> Option<Arc<s
         return None;
     }
     Some(Arc::from(&*written.value.0))
+}
+
+/// The partners that an issuer may speak for.
+fn partners(list: &At<List<Text>>, known: &HashMap<&str, Span>, reader: &mut Reader<'_>) -> BTreeSet<Arc<str>> {
+    for At { value: Text(name), span, .. } in list.value.0.iter().filter(|name| !name.value.0.is_empty()) {
+        known_partner(name, *span, known, reader);
+    }
+    let help = "leave it out to let it speak for all of them";
+    texts(Some(list), "`partners`", help, reader).into_iter().collect()
 }
 
 /// Whoever publishes keys commonly signs for more than one service (RFC 8725 §3.9).

@@ -1,6 +1,6 @@
 //! Who callers are and what they may: issuers, partners, and what a route asks of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +30,19 @@ pub struct Issuer {
     pub leeway: Duration,
     /// Refuse tokens without `exp`.
     pub requires_expiry: bool,
-    /// Refuse tokens with more than this between `iat` (or now, without one) and `exp`.
+    /// Refuse tokens with more than this between `iat` and `exp`, and tokens without one of them.
     pub max_lifetime: Option<Duration>,
+    /// The partners that its tokens may speak for; all of them when `None`.
+    pub partners: Option<BTreeSet<Arc<str>>>,
     pub at: Location,
+}
+
+impl Issuer {
+    /// Whether what it says about a partner, by name, counts.
+    #[must_use]
+    pub fn speaks_for(&self, partner: &str) -> bool {
+        self.partners.as_ref().is_none_or(|partners| partners.contains(partner))
+    }
 }
 
 /// Where the keys of an issuer come from.

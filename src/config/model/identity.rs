@@ -35,8 +35,10 @@ model! {
         optional leeway: Duration = time(defaults::LEEWAY),
         /// Whether its tokens have to have `exp`.
         optional expiry: Need = "required",
-        /// The longest time from `iat` to `exp` of a token; `off` for no limit.
+        /// The longest time from `iat` to `exp` of a token, which then has to have both; `off` for no limit.
         optional max_lifetime: OrOff<Duration> = "off",
+        /// The only partners that its tokens may speak for; all of them when not written.
+        optional partners: List<Text>,
     }
 
     /// A JSON Web Key Set: exactly one of `url` and `file`; all else belongs to `url`.

@@ -199,6 +199,52 @@ async fn several_issuers_are_told_apart_by_their_name() {
 }
 
 #[tokio::test]
+async fn an_issuer_speaks_for_its_own_partners_only() {
+    let (first, provider) = provider();
+    let second = crate::support::issuer::SigningKey::es256("k1");
+    let other = crate::support::issuer::IdentityProvider::start(&[&second]);
+    let upstream = Upstream::echo();
+    let keys = super::scene::keys_of(&other, "").replace("https://id.test/", "https://other.test/");
+    let limited = "rate_limit: { per: partner, rate: 2/h, burst: 2 }";
+    let file = File::usual(&upstream, &provider)
+        .partner("globex", "clients: [globex-app]")
+        .issuer("other", &format!("{keys}, partners: [globex]"))
+        .route("orders", "issuer: [main, other]", "")
+        .route("any", "issuer: [main, other], partner: optional", limited);
+    let gateway = start(&file).await;
+    let by = |issuer: &str, key: &crate::support::issuer::SigningKey, client: &str| {
+        key.sign(&super::scene::claims_with(json!({ "iss": issuer, "azp": client })))
+    };
+    let ours = |client| by("https://id.test/", &first, client);
+    let theirs = |client| by("https://other.test/", &second, client);
+    for version in BOTH {
+        let mut caller = Caller::connect(&gateway, version).await;
+        // The second time from the cache of tokens.
+        for _ in 0..2 {
+            for (token, partner) in
+                [(ours("acme-app"), "acme"), (ours("globex-app"), "globex"), (theirs("globex-app"), "globex")]
+            {
+                let echo = caller.with_token("/orders", &token).await.echo();
+                assert_eq!(echo.field("x-sluice-partner"), Some(partner));
+            }
+            let response = caller.with_token("/orders", &theirs("acme-app")).await;
+            assert_eq!(response.refused(403, "PARTNER_UNKNOWN").get("partner"), None);
+        }
+    }
+    // A stranger where strangers may come in, who uses up nothing of the partner that it claims to be.
+    let mut caller = Caller::connect(&gateway, Version::One).await;
+    for _ in 0..2 {
+        assert_eq!(caller.with_token("/any", &theirs("acme-app")).await.echo().field("x-sluice-partner"), None);
+    }
+    caller.with_token("/any", &theirs("acme-app")).await.refused(429, "RATE_LIMITED");
+    assert_eq!(caller.with_token("/any", &ours("acme-app")).await.echo().field("x-sluice-partner"), Some("acme"));
+    // A change holds for tokens that are known.
+    gateway.reload_with(&file.issuer("other", &keys).to_string()).await;
+    let echo = caller.with_token("/orders", &theirs("acme-app")).await.echo();
+    assert_eq!(echo.field("x-sluice-partner"), Some("acme"));
+}
+
+#[tokio::test]
 async fn an_api_key_has_no_claims() {
     let (signing, provider) = provider();
     let upstream = Upstream::echo();
