@@ -272,7 +272,18 @@ async fn of_a_tunnel() {
         assert_eq!(client.response_head().await.0, 101);
         world.release.open();
         client.closed().await;
-        world.all_are_free("the upstream ends the tunnel").await;
+        drop(client);
+        world.all_are_free("the upstream ends the tunnel, then the client").await;
+
+        // A client that does not end its side has no longer than the time of a pause.
+        let mut client = world.gateway.client().await;
+        client.send(world.upgrade("/hasty/hangs-up")).await;
+        world.arrived().await;
+        world.release.open();
+        assert_eq!(client.response_head().await.0, 101);
+        client.closed().await;
+        world.all_are_free("the upstream ends the tunnel alone").await;
+        drop(client);
 
         world.on_its_way(world.upgrade("/slow/switches")).await.reset();
         world.all_are_free("the tunnel is torn").await;

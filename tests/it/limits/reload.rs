@@ -56,7 +56,7 @@ async fn a_changed_rate_begins_anew_and_a_changed_quota_goes_on() {
     let mut callers = callers(&gateway).await;
     assert_eq!(acme.gets(&mut callers[0], "/orders/", 4).await, [200, 200, 200, 429]);
     let mut used = 3;
-    for (rate, burst) in [("4/h", 4), ("4/h, burst: 2", 2), ("3/h", 3), ("4/30min, burst: 2", 2)] {
+    for (rate, burst) in [("4/h", 4), ("4/h, burst: 2", 2), ("5/h", 5), ("4/30min, burst: 2", 2)] {
         gateway.reload_with(&file(&acme, &format!("rate_limit: {rate}, quota: 100/month"), "").to_string()).await;
         for caller in &mut callers {
             let response = acme.get(caller, "/orders/").await;
@@ -71,7 +71,7 @@ async fn a_changed_rate_begins_anew_and_a_changed_quota_goes_on() {
     }
     let with_quota = |quota: &str| file(&acme, &format!("quota: {quota}"), "").to_string();
     for (quota, still) in
-        [("20/month", Some(5)), ("16/month", Some(0)), ("16/month", None), ("15/month", None), ("18/month", Some(1))]
+        [("20/month", Some(3)), ("17/month", Some(0)), ("17/month", None), ("16/month", None), ("19/month", Some(1))]
     {
         gateway.reload_with(&with_quota(quota)).await;
         let response = acme.get(&mut callers[1], "/orders/").await;
@@ -80,10 +80,10 @@ async fn a_changed_rate_begins_anew_and_a_changed_quota_goes_on() {
             None => drop(refused_by(&response, "QUOTA_EXCEEDED", "standard.quota")),
         }
     }
-    gateway.reload_with(&with_quota("18/week")).await;
+    gateway.reload_with(&with_quota("19/week")).await;
     assert_eq!(
         left(&acme.get(&mut callers[0], "/orders/").await, "standard.quota"),
-        17,
+        18,
         "another period is another quota"
     );
 }
@@ -91,22 +91,29 @@ async fn a_changed_rate_begins_anew_and_a_changed_quota_goes_on() {
 #[tokio::test]
 async fn a_limit_that_is_gone_is_gone_and_a_quota_is_remembered() {
     let acme = Partner::new("acme");
-    let limits = "rate_limit: { per: partner, rate: 2/h, name: r }, quota: { per: partner, limit: 5/month, name: q }";
-    let with = file(&acme, "concurrency: 5", limits);
-    let gateway = with.start().await;
+    let with = |limits: [&str; 2]| {
+        file(&acme, "concurrency: 5", limits[0]).route("rated", &format!("{KEYED_HERE}, {}", limits[1])).to_string()
+    };
+    let limits =
+        ["quota: { per: partner, limit: 5/month, name: q }", "rate_limit: { per: partner, rate: 2/h, name: r }"];
+    let gateway = super::scene::build().start(&with(limits)).await;
     let mut callers = callers(&gateway).await;
-    assert_eq!(acme.gets(&mut callers[0], "/orders/", 3).await, [200, 200, 429]);
-    gateway.reload_with(&file(&acme, "concurrency: 5", "").to_string()).await;
+    assert_eq!(acme.gets(&mut callers[0], "/orders/", 2).await, [200; 2]);
+    assert_eq!(acme.gets(&mut callers[0], "/rated/", 3).await, [200, 200, 429]);
+    gateway.reload_with(&with(["", ""])).await;
     for caller in &mut callers {
         assert_eq!(acme.gets(caller, "/orders/", 4).await, [200; 4]);
+        assert_eq!(acme.gets(caller, "/rated/", 4).await, [200; 4]);
     }
-    gateway.reload_with(&with.to_string()).await;
-    let response = acme.get(&mut callers[1], "/orders/").await;
-    assert_eq!((left(&response, "r"), left(&response, "q")), (1, 2));
+    gateway.reload_with(&with(limits)).await;
+    assert_eq!(left(&acme.get(&mut callers[1], "/orders/").await, "q"), 2);
+    // A rate goes on or begins anew, with its burst and no more.
+    let statuses = acme.gets(&mut callers[1], "/rated/", 4).await;
+    assert!(matches!(statuses[..], [200, 200, 429, 429] | [429, 429, 429, 429]), "{statuses:?}");
     // The same of a route that was away.
-    gateway.reload_with(&with.clone().without_route("orders").to_string()).await;
+    gateway.reload_with(&file(&acme, "", "").without_route("orders").to_string()).await;
     assert_eq!(acme.get(&mut callers[0], "/orders/").await.status, 404);
-    gateway.reload_with(&with.to_string()).await;
+    gateway.reload_with(&with(limits)).await;
     assert_eq!(left(&acme.get(&mut callers[0], "/orders/").await, "q"), 1);
 }
 
@@ -161,15 +168,14 @@ async fn from_observing_to_enforcing_it_counts_on() {
 #[tokio::test]
 async fn another_plan_is_another_limit() {
     let acme = Partner::new("acme");
-    let on_plan = |plan: &str| file(&acme, "rate_limit: 2/h, quota: 3/month", "").partner(plan, &acme).to_string();
+    let on_plan = |plan: &str| file(&acme, "rate_limit: 20/h, quota: 3/month", "").partner(plan, &acme).to_string();
     let gateway = super::scene::build().start(&on_plan("standard")).await;
     let mut callers = callers(&gateway).await;
-    assert_eq!(acme.gets(&mut callers[0], "/orders/", 3).await, [200, 200, 429]);
+    assert_eq!(acme.gets(&mut callers[0], "/orders/", 4).await, [200, 200, 200, 429]);
     gateway.reload_with(&on_plan("other")).await;
-    assert_eq!(acme.gets(&mut callers[1], "/orders/", 3).await, [200, 200, 429]);
+    assert_eq!(acme.gets(&mut callers[1], "/orders/", 4).await, [200, 200, 200, 429]);
     gateway.reload_with(&on_plan("standard")).await;
     // To and fro gives no second quota.
-    assert_eq!(left(&acme.get(&mut callers[0], "/orders/").await, "standard.quota"), 0);
     refused_by(&acme.get(&mut callers[1], "/orders/").await, "QUOTA_EXCEEDED", "standard.quota");
 }
 
