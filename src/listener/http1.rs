@@ -20,7 +20,7 @@ use crate::forward::head::write_answer;
 use crate::forward::{Returned, is_direct};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::verdict::Answer;
-use crate::pipeline::{Given, finish, rescue};
+use crate::pipeline::{Given, finish, respond};
 
 /// A rest of a request body up to this size is read away so that the connection can go on.
 const DRAINED_BODY: usize = 64 * 1024;
@@ -292,7 +292,7 @@ async fn serve_forwarded(mut connection: Connection, exchange: &mut Arc<Exchange
     let failed = exchange.progress().reason;
     if let Some(reason) = failed.filter(|reason| *reason != Reason::ClientClosed && !begun) {
         let Connection { worker, deadline, io, .. } = &mut connection;
-        let answer = rescue::failed(exchange, reason);
+        let answer = respond::failed(exchange, reason);
         let close_after = !keep_alive || !body_done || client_closed || expects_continue;
         deadline.set(worker.settings.deadlines.body);
         let is_head = exchange.facts.method == Method::HEAD.as_str();

@@ -36,7 +36,7 @@ use crate::forward::head::date;
 use crate::forward::is_direct;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::verdict::Answer;
-use crate::pipeline::{self, Given, finish, rescue};
+use crate::pipeline::{self, Given, finish, respond};
 use crate::telemetry::metrics::InFlight;
 
 /// How long a client may take to close an idle connection after GOAWAY.
@@ -316,7 +316,7 @@ async fn tell(client: &mut ClientStream, exchange: &Exchange) {
     if client.has_begun() {
         client.reset(Code::INTERNAL_ERROR);
     } else if reason != Reason::ClientClosed {
-        respond(client, exchange, &rescue::failed(exchange, reason)).await;
+        respond(client, exchange, &respond::failed(exchange, reason)).await;
     }
 }
 

@@ -14,13 +14,14 @@ use super::caller::Caller;
 use super::credential::{self, BEARER};
 use super::exchange::{Facts, Undecided};
 use super::rescue::REQUEST_ID;
-use super::respond::via;
+use super::respond::{tell_limits, via};
 use super::verdict::{Answer, Forward};
 use super::view::RequestView;
 use crate::base::field::{Known, KnownSet};
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::config::checked::{HostRewrite, RouteTarget};
+use crate::rate_limit::Granted;
 use crate::route::Params;
 use crate::route::query;
 use crate::snapshot::{CompiledAction, CompiledIdentity, CompiledUpstream, Gate, Target};
@@ -48,7 +49,7 @@ impl Admitted<'_> {
         params: &Params,
         undecided: Undecided<'_>,
     ) -> Result<Option<Answer>, Rejection> {
-        let Undecided { facts, plan, spare, .. } = undecided;
+        let Undecided { facts, plan, granted, spare, .. } = undecided;
         let request_id = &facts.request_id;
         let query = left_of_query(action, request.query());
         let query = query.as_deref();
@@ -66,7 +67,7 @@ impl Admitted<'_> {
                 let mut location = String::new();
                 template.render(param, query, &mut location);
                 let location = HeaderValue::try_from(location).map_err(|_| Rejection::new(Reason::Internal))?;
-                answer(action, *status, vec![(LOCATION, location)], Bytes::new(), request_id)
+                answer(action, *status, vec![(LOCATION, location)], Bytes::new(), request_id, granted)
             }
             (_, RouteTarget::Respond { status, content_type, body }) => answer(
                 action,
@@ -74,6 +75,7 @@ impl Admitted<'_> {
                 vec![(CONTENT_TYPE, content_type.clone())],
                 Bytes::from_owner(Arc::clone(body)),
                 request_id,
+                granted,
             ),
             _ => return Err(Reason::Internal.into()),
         }))
@@ -252,11 +254,13 @@ fn answer(
     fields: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
     request_id: &RequestId,
+    granted: &Granted,
 ) -> Answer {
     let mut edited: http::HeaderMap = fields.into_iter().collect();
     if let Ok(id) = HeaderValue::from_str(request_id.as_str()) {
         edited.insert(REQUEST_ID, id);
     }
+    tell_limits(granted, action.written.limit_fields, &mut edited);
     headers::apply(&action.written.response_headers, &mut edited);
     let fields = edited.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     Answer { status, fields, body, reason: None }

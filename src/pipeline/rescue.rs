@@ -4,12 +4,10 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::exchange::{Exchange, Facts};
+use super::exchange::Facts;
 use super::verdict::Answer;
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
-use crate::rate_limit::Granted;
-use crate::snapshot::CompiledAction;
 
 /// Where the meaning of a reason is written up; the `type` of a problem document (RFC 9457 §3.1.1).
 const TYPE_PREFIX: &str = "urn:sluice:reason:";
@@ -56,24 +54,6 @@ pub fn answer(rejection: &Rejection, facts: Option<&Facts>) -> Answer {
         fields.push((RETRY_AFTER, HeaderValue::from_static("1")));
     }
     Answer { status, fields, body: Bytes::from(body), reason: Some(*reason) }
-}
-
-/// The answer to a request that was to be forwarded and failed before any answer began.
-#[must_use]
-pub fn failed(exchange: &Exchange, reason: Reason) -> Answer {
-    let mut answer = answer(&reason.into(), Some(&exchange.facts));
-    if let Some(action) = exchange.route().and_then(|route| route.action.as_ref().ok()) {
-        tell_limits(&mut answer, action, &exchange.granted);
-    }
-    answer
-}
-
-/// Tells the client about its limits.
-pub(super) fn tell_limits(answer: &mut Answer, action: &CompiledAction, granted: &Granted) {
-    granted.fields(action.written.limit_fields, |name, value| {
-        let value = HeaderValue::from_bytes(value).ok();
-        answer.fields.extend(value.map(|value| (HeaderName::from_static(name), value)));
-    });
 }
 
 /// 499 is for the log only: nobody is there to read it.

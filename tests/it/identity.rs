@@ -11,7 +11,7 @@ mod places;
 mod reload;
 mod revocation;
 mod rights;
-mod scene;
+pub mod scene;
 mod secrets;
 mod tokens;
 mod told;
