@@ -1,5 +1,6 @@
 //! Between the route and what it does: who calls, whether they may, and whether they still may.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -17,6 +18,7 @@ use crate::auth::challenge::challenge;
 use crate::auth::issuer::{KeysAwaited, Refused};
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
+use crate::config::checked::identity::Method;
 use crate::listener::client_io::ConnectionFacts;
 use crate::rate_limit::{Asked, Granted, Observed};
 use crate::snapshot::{CompiledAccess, CompiledAction, CompiledMethod, CompiledPartner, Gate};
@@ -103,7 +105,7 @@ impl<V: RequestView> AtGate<'_, V> {
         };
         caller.vouched &= !is_revoked && caller.partner.as_ref().is_none_or(|partner| partner.enabled);
         if is_revoked {
-            return Err(self.challenged(access, Reason::CredentialRevoked.into()).into());
+            return Err(revoked(access, caller).into());
         }
         match &caller.partner {
             Some(partner) if !partner.enabled => return Err(Reason::PartnerDisabled.into()),
@@ -256,4 +258,21 @@ impl<V: RequestView> AtGate<'_, V> {
         }
         Ok(())
     }
+}
+
+/// Blames the kind of credential that was revoked, and no other that the route would take.
+fn revoked(access: &CompiledAccess, caller: &Caller) -> Rejection {
+    let is_its_kind = |method: &&Method| {
+        matches!(
+            (method, &caller.by),
+            (Method::Token { .. }, By::Token(_))
+                | (Method::ApiKey(_), By::ApiKey { .. })
+                | (Method::Certificate, By::Certificate(_))
+        )
+    };
+    let mut rejection = Rejection::new(Reason::CredentialRevoked);
+    if let Some(method) = access.written.methods.iter().find(is_its_kind) {
+        rejection.fields.extend(challenge(from_ref(method), rejection.reason, &rejection.detail));
+    }
+    rejection
 }
