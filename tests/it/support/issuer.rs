@@ -42,7 +42,7 @@ pub struct SigningKey {
 
 enum Key {
     Pair(KeyPair),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 impl SigningKey {
@@ -72,7 +72,7 @@ impl SigningKey {
 
     /// HS256 with a shared secret, without `kid`.
     pub fn hs256(secret: &[u8]) -> Self {
-        let key = Key::Secret(hmac::Key::new(hmac::HMAC_SHA256, secret));
+        let key = Key::Secret(Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret)));
         Self { id: None, algorithm: "HS256", key: Arc::new(key) }
     }
 
