@@ -84,9 +84,9 @@ async fn start(file: &File, store: Option<&Path>) -> TestGateway {
 
 async fn stop(gateway: TestGateway, by_terminate: bool) {
     if by_terminate {
-        gateway.terminate()
+        gateway.terminate();
     } else {
-        gateway.interrupt()
+        gateway.interrupt();
     }
     gateway.stopped().await;
 }
