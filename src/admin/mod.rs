@@ -1,6 +1,7 @@
 //! The operator's HTTP API on its own listener: health, readiness, metrics, status, routes, reload, revocations.
 
 mod browsers;
+mod identity;
 mod issuers;
 pub mod journal;
 mod problem;
@@ -45,6 +46,7 @@ POST   /revocations             revoke: {\"token_id\": …}, {\"subject\": …},
 GET    /revocations/ID          one of them
 DELETE /revocations/ID          take it off
 POST   /issuers/NAME/refresh    get the keys of an issuer now; ?drop_old=true
+GET    /identity/keys           what upstreams verify identity tokens with, as a JSON Web Key Set
 ";
 
 /// What the API shows and drives.
@@ -76,6 +78,7 @@ pub async fn serve(socket: TcpListener, admin: Arc<Admin>, mut stopped: watch::R
         .route("/revocations", get(revocations::list).post(revocations::add))
         .route("/revocations/{id}", get(revocations::show).delete(revocations::delete))
         .route("/issuers/{name}/refresh", post(issuers::refresh))
+        .route("/identity/keys", get(identity::keys))
         .fallback(|| async { (StatusCode::NOT_FOUND, INDEX) })
         .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, INDEX) })
         .layer(DefaultBodyLimit::max(revocations::MAX_BODY))

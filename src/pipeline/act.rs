@@ -126,7 +126,7 @@ impl Admitted<'_> {
         }
         let agrees_to_bearer = keep_credentials_here(action, request, &mut withheld, &mut added);
         if let Some(caller) = known.caller.as_ref().filter(|caller| caller.vouched) {
-            write_identity(gate, caller, &edits.own, known.started_at, &mut added)?;
+            write_identity(gate, caller, &edits.own, upstream.cluster.name(), known.started_at, &mut added)?;
         }
         added.extend(&edits.lines);
         let host = match host {
@@ -214,6 +214,7 @@ fn write_identity(
     gate: &Gate,
     caller: &Caller,
     own: &Withheld,
+    upstream: &str,
     now: Duration,
     added: &mut FieldLines,
 ) -> Result<(), Reason> {
@@ -234,7 +235,7 @@ fn write_identity(
     }
     if let (Some(signer), Some(token)) = (signer, identity.token.as_ref().filter(|token| is_told(&&token.header))) {
         let partner = caller.partner.as_ref().map(|partner| &*partner.name);
-        let signed = signer.token_for(partner, caller.subject(), caller.scopes(), now);
+        let signed = signer.token_for(upstream, partner, caller.subject(), caller.scopes(), now);
         let signed = signed.map_err(|_| Reason::Internal)?;
         added.push(token.header.as_str(), signed.as_bytes());
     }

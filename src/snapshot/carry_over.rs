@@ -65,7 +65,8 @@ impl Builder {
         }
         let issuers = self.issuers(&routes, previous);
         let kept: Vec<HeaderName> = gate::identity_fields(&routes.identity).collect();
-        let signer = routes.identity.token.as_ref().map(IdentitySigner::open).transpose();
+        let running = previous.and_then(|snapshot| snapshot.gate.identity.signer.as_ref());
+        let signer = routes.identity.token.as_ref().map(|token| IdentitySigner::carry_over(token, running)).transpose();
         let (signer, unsigned) = match signer {
             Ok(signer) => (signer, None),
             Err(error) => (None, Some(format!("identity.token.key: {error}"))),
@@ -120,10 +121,11 @@ impl Builder {
             let running = running.gate.issuers.get(name);
             running.is_some_and(|running| running.issuer.serves(spec, claims_asked(routes, name)))
         });
-        let signs_with = |signer: &IdentitySigner| signer.public_keys();
-        let key = routes.identity.token.as_ref().map(IdentitySigner::open).transpose();
-        let same_key =
-            key.is_ok_and(|key| key.as_ref().map(signs_with) == running.gate.identity.signer.as_ref().map(signs_with));
+        let same_key = match (&routes.identity.token, &running.gate.identity.signer) {
+            (None, None) => true,
+            (Some(token), Some(running)) => running.is_current(token),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
         same_trust && same_issuers && same_key
     }
 

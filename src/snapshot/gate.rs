@@ -40,7 +40,7 @@ pub struct Gate {
 /// How upstreams learn who calls.
 pub struct CompiledIdentity {
     pub written: identity::Identity,
-    pub signer: Option<IdentitySigner>,
+    pub signer: Option<Arc<IdentitySigner>>,
 }
 
 /// An issuer with its gauges.

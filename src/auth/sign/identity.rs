@@ -16,6 +16,8 @@ use crate::config::checked::identity::IdentityToken;
 const BUDGET: u64 = 16 << 20;
 /// What a kept token takes beside its text and what it was made of: the cache's own table, two `Arc`s, the key.
 const OVERHEAD: u64 = 192;
+/// `typ` of the tokens: no service that takes other tokens takes one of these for an access token (RFC 8725 §3.11).
+pub const TYPE: &str = "sluice-identity+jwt";
 
 /// Makes tokens about callers (RFC 7519). What it states was judged by the gateway before.
 pub struct IdentitySigner {
@@ -41,11 +43,33 @@ impl IdentitySigner {
     ///
     /// The file, or the key in it.
     pub fn open(spec: &IdentityToken) -> Result<Self, OpenError> {
-        let path = || spec.key.clone();
-        let pem = std::fs::read(&spec.key).map_err(|source| OpenError::Read { path: path(), source })?;
-        let signer =
-            Signer::from_pem(&pem, Some(spec.algorithm)).map_err(|source| OpenError::Key { path: path(), source })?;
-        Ok(Self::new(signer, spec.clone(), BUDGET))
+        Ok(Self::new(read(spec)?, spec.clone(), BUDGET))
+    }
+
+    /// The one that runs, with the tokens that it has made, when it still is what is written and what is in the file of the
+    /// key; else a new one. A file that cannot be read any more says nothing against the key that was read before: the one
+    /// that runs goes on, and the log says so. Blocks on the file system.
+    ///
+    /// # Errors
+    ///
+    /// As for [`open`](Self::open), when there is none that could go on.
+    pub fn carry_over(spec: &IdentityToken, running: Option<&Arc<Self>>) -> Result<Arc<Self>, OpenError> {
+        let running = running.filter(|running| running.spec == *spec);
+        match (read(spec), running) {
+            (Ok(signer), Some(running)) if running.signer.has_key_of(&signer) => Ok(Arc::clone(running)),
+            (Ok(signer), _) => Ok(Arc::new(Self::new(signer, spec.clone(), BUDGET))),
+            (Err(error), Some(running)) => {
+                tracing::error!(%error, "identity.token.key cannot be read; the key from before goes on signing");
+                Ok(Arc::clone(running))
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// Whether it is what is written, with the key that is in its file now. Blocks on the file system.
+    #[must_use]
+    pub fn is_current(&self, spec: &IdentityToken) -> bool {
+        self.spec == *spec && read(spec).is_ok_and(|signer| self.signer.has_key_of(&signer))
     }
 
     fn new(signer: Signer, spec: IdentityToken, budget: u64) -> Self {
@@ -65,7 +89,8 @@ impl IdentitySigner {
     }
 
     /// The token about this caller: `iss`, `aud`, `sub`, `azp` (the partner), `scope`, `iat`, `exp` and `jti`, as far as
-    /// there is something to say. The same one is given for half of its lifetime, so whoever gets it has the other half at
+    /// there is something to say. It is meant for the audience that is configured, or else for this upstream alone, which
+    /// so cannot show it to another one. The same one is given for half of its lifetime, so whoever gets it has the other half at
     /// least. `now` is since 1970 UTC.
     ///
     /// Scopes that are none by RFC 6749 §3.3 are left out: with a space inside, one would be read as two.
@@ -75,12 +100,15 @@ impl IdentitySigner {
     /// There is no randomness for the signature.
     pub fn token_for<'a>(
         &self,
+        upstream: &'a str,
         partner: Option<&'a str>,
         subject: Option<&'a str>,
         scopes: impl Iterator<Item = &'a str> + Clone,
         now: Duration,
     ) -> Result<Arc<str>, SignError> {
-        let asked = Asked { partner, subject, scopes: scopes.filter(|scope| is_scope(scope)) };
+        // One that is meant for all is made once for all.
+        let audience = self.spec.audience.is_none().then_some(upstream);
+        let asked = Asked { audience, partner, subject, scopes: scopes.filter(|scope| is_scope(scope)) };
         if let Some(made) = self.made.get(&asked)
             && made.from <= now
             && now < made.renewed
@@ -104,14 +132,14 @@ impl IdentitySigner {
         };
         let text = |text: &str| Some(Value::from(text));
         say("iss", text(&self.spec.issuer));
-        say("aud", self.spec.audience.as_deref().and_then(text));
+        say("aud", self.spec.audience.as_deref().or(caller.audience.as_deref()).and_then(text));
         say("sub", caller.subject.as_deref().and_then(text));
         say("azp", caller.partner.as_deref().and_then(text));
         say("scope", Some(&*caller.scopes).filter(|scopes| !scopes.is_empty()).and_then(text));
         say("iat", Some(now.as_secs().into()));
         say("exp", Some((now + self.spec.lifetime).as_secs().into()));
         say("jti", Some(random_id()?.into()));
-        self.signer.sign(&Value::Object(claims), Some("JWT"), self.key_id.as_deref())
+        self.signer.sign(&Value::Object(claims), Some(TYPE), self.key_id.as_deref())
     }
 }
 
@@ -119,6 +147,12 @@ impl std::fmt::Debug for IdentitySigner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("IdentitySigner").field("signer", &self.signer).field("kept", &self.made.len()).finish()
     }
+}
+
+fn read(spec: &IdentityToken) -> Result<Signer, OpenError> {
+    let path = || spec.key.clone();
+    let pem = std::fs::read(&spec.key).map_err(|source| OpenError::Read { path: path(), source })?;
+    Signer::from_pem(&pem, Some(spec.algorithm)).map_err(|source| OpenError::Key { path: path(), source })
 }
 
 /// Characters of RFC 6749 §3.3.
@@ -129,6 +163,8 @@ fn is_scope(text: &str) -> bool {
 /// All that a token says of who calls.
 #[derive(PartialEq, Eq)]
 struct Caller {
+    /// The upstream that it is said to, unless it is said to all.
+    audience: Option<Box<str>>,
     partner: Option<Box<str>>,
     subject: Option<Box<str>>,
     /// With a space between them.
@@ -144,6 +180,7 @@ struct Made {
 
 /// A [`Caller`] that is only borrowed, so that a look-up allocates nothing.
 struct Asked<'a, S> {
+    audience: Option<&'a str>,
     partner: Option<&'a str>,
     subject: Option<&'a str>,
     scopes: S,
@@ -159,6 +196,7 @@ impl<'a, S: Iterator<Item = &'a str> + Clone> Asked<'a, S> {
             scopes.push_str(scope);
         }
         Caller {
+            audience: self.audience.map(Box::from),
             partner: self.partner.map(Box::from),
             subject: self.subject.map(Box::from),
             scopes: scopes.into_boxed_str(),
@@ -168,32 +206,30 @@ impl<'a, S: Iterator<Item = &'a str> + Clone> Asked<'a, S> {
 
 impl Hash for Caller {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        hash(self.partner.as_deref(), self.subject.as_deref(), self.scopes.split(' ').filter(|s| !s.is_empty()), state);
+        (self.audience.as_deref(), self.partner.as_deref(), self.subject.as_deref()).hash(state);
+        self.each_scope().for_each(|scope| scope.hash(state));
+    }
+}
+
+impl Caller {
+    fn each_scope(&self) -> impl Iterator<Item = &str> {
+        self.scopes.split(' ').filter(|scope| !scope.is_empty())
     }
 }
 
 impl<'a, S: Iterator<Item = &'a str> + Clone> Hash for Asked<'a, S> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        hash(self.partner, self.subject, self.scopes.clone(), state);
+        (self.audience, self.partner, self.subject).hash(state);
+        self.scopes.clone().for_each(|scope| scope.hash(state));
     }
-}
-
-fn hash<'a, H: Hasher>(
-    partner: Option<&str>,
-    subject: Option<&str>,
-    scopes: impl Iterator<Item = &'a str>,
-    state: &mut H,
-) {
-    (partner, subject).hash(state);
-    scopes.for_each(|scope| scope.hash(state));
 }
 
 impl<'a, S: Iterator<Item = &'a str> + Clone> Equivalent<Caller> for Asked<'a, S> {
     fn equivalent(&self, caller: &Caller) -> bool {
-        let kept = caller.scopes.split(' ').filter(|scope| !scope.is_empty());
-        self.partner == caller.partner.as_deref()
+        self.audience == caller.audience.as_deref()
+            && self.partner == caller.partner.as_deref()
             && self.subject == caller.subject.as_deref()
-            && self.scopes.clone().eq(kept)
+            && self.scopes.clone().eq(caller.each_scope())
     }
 }
 
@@ -203,7 +239,8 @@ struct Weight;
 impl Weighter<Caller, Made> for Weight {
     fn weight(&self, caller: &Caller, made: &Made) -> u64 {
         let length = |text: &Option<Box<str>>| text.as_deref().map_or(0, str::len);
-        let text = length(&caller.partner) + length(&caller.subject) + caller.scopes.len() + made.token.len();
+        let names = length(&caller.audience) + length(&caller.partner) + length(&caller.subject);
+        let text = names + caller.scopes.len() + made.token.len();
         text as u64 + OVERHEAD
     }
 }

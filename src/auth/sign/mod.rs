@@ -105,6 +105,12 @@ impl Signer {
         Some(key)
     }
 
+    /// Whether both have the same private key. Never for shared secrets, of which nothing is shown.
+    fn has_key_of(&self, other: &Self) -> bool {
+        let public = self.key.public();
+        public.is_some() && public == other.key.public()
+    }
+
     /// The SHA-256 of the public key (RFC 7638 §3); nothing for a shared secret.
     #[must_use]
     pub fn thumbprint(&self) -> Option<String> {

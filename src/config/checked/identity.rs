@@ -335,7 +335,7 @@ pub struct Identity {
 }
 
 /// A signed statement of ours about the caller.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityToken {
     pub header: HeaderName,
     /// PEM of the private key (RSA, P-256, P-384 or Ed25519).
@@ -343,6 +343,7 @@ pub struct IdentityToken {
     pub algorithm: Algorithm,
     pub key_id: Option<Arc<str>>,
     pub issuer: Arc<str>,
+    /// `None`: the name of the upstream that gets it.
     pub audience: Option<Arc<str>>,
     pub lifetime: Duration,
 }

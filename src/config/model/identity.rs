@@ -151,7 +151,7 @@ model! {
         optional key_id: Text,
         /// `iss` of the tokens.
         optional issuer: Text = defaults::TOKEN_ISSUER,
-        /// `aud` of the tokens; none when not written.
+        /// `aud` of the tokens; the name of the upstream that gets it when not written, so that one cannot show it to another.
         optional audience: Text,
         /// From `iat` to `exp`.
         optional lifetime: Duration = time(defaults::TOKEN_LIFETIME),

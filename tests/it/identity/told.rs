@@ -178,7 +178,7 @@ async fn a_signed_statement_says_the_same_to_upstreams_that_trust_no_network() {
         let [statement] = read_as(&echo, "x-identity").try_into().unwrap();
         let mut parts = statement.split('.').map(unbase64);
         let header: Value = serde_json::from_slice(&parts.next().unwrap()).unwrap();
-        assert_eq!(header, json!({ "alg": "ES256", "typ": "JWT", "kid": "g1" }));
+        assert_eq!(header, json!({ "alg": "ES256", "typ": "sluice-identity+jwt", "kid": "g1" }));
         let said: Value = serde_json::from_slice(&parts.next().unwrap()).unwrap();
         let stated = |name: &str| said[name].as_str().unwrap().to_owned();
         assert_eq!(["iss", "aud", "sub", "azp", "scope"].map(stated), ["edge", "inside", "ann", "acme", "orders:read"]);
@@ -191,6 +191,55 @@ async fn a_signed_statement_says_the_same_to_upstreams_that_trust_no_network() {
             .unwrap();
         assert_eq!(first.get_or_insert_with(|| statement.to_owned()), statement, "one serves for many requests");
     }
+}
+
+#[tokio::test]
+async fn a_statement_is_for_one_upstream_and_goes_on_over_reloads() {
+    let (key, provider) = provider();
+    let upstream = Upstream::echo();
+    let builder = super::scene::build();
+    let [first, second] = [0, 1].map(|_| rcgen::KeyPair::generate().unwrap());
+    let path = builder.file("identity.pem", &first.serialize_pem());
+    let plain = File::usual(&upstream, &provider).route("orders", "issuer: main", "");
+    let file = plain.clone().with(&format!("identity: {{ token: {{ key: \"{}\" }} }}", path.display()));
+    let gateway = builder.start(&plain.to_string()).await;
+    let (status, problem) = gateway.admin_get("/identity/keys").await;
+    assert!(status == 404 && problem.contains("identity.token"), "{problem}");
+    gateway.reload_with(&file.to_string()).await;
+    let token_field = bearer(&key.sign(&claims()));
+    let statement = async || {
+        let response = get(&gateway, Version::One, "/orders", &[("authorization", &token_field)]).await;
+        response.echo().field("x-sluice-identity").unwrap().to_owned()
+    };
+    let key_id = async || {
+        let (status, keys) = gateway.admin_get("/identity/keys").await;
+        let keys: Value = serde_json::from_str(&keys).unwrap();
+        assert_eq!((status, keys["keys"].as_array().unwrap().len()), (200, 1));
+        assert_eq!(keys["keys"][0].get("d"), None, "the public part alone");
+        keys["keys"][0]["kid"].as_str().unwrap().to_owned()
+    };
+    let part = |statement: &str, index| -> Value {
+        serde_json::from_slice(&unbase64(statement.split('.').nth(index).unwrap())).unwrap()
+    };
+    let before = statement().await;
+    assert_eq!(part(&before, 1)["aud"], "app", "the name of the upstream");
+    assert_eq!(part(&before, 0)["kid"], *key_id().await);
+    // Another change, another reload, and a key that is gone: what was made goes on.
+    gateway.reload_with(&file.clone().route("more", "none", "").to_string()).await;
+    assert_eq!(statement().await, before);
+    std::fs::remove_file(&path).unwrap();
+    gateway.reload().await;
+    assert_eq!(statement().await, before);
+    gateway.reload_with(&file.to_string()).await;
+    assert_eq!(statement().await, before);
+    // Another key with the same routes is seen at the next reload.
+    std::fs::write(&path, second.serialize_pem()).unwrap();
+    gateway.reload().await;
+    let after = statement().await;
+    assert_ne!(part(&after, 0)["kid"], part(&before, 0)["kid"]);
+    assert_eq!(part(&after, 0)["kid"], *key_id().await);
+    gateway.reload_with(&plain.to_string()).await;
+    assert_eq!(gateway.admin_get("/identity/keys").await.0, 404);
 }
 
 fn unbase64(text: &str) -> Vec<u8> {
