@@ -68,6 +68,7 @@ pub fn pass(kind: Kind, rounds: usize) {
 
 fn one(rules: &Rules, granted: &mut Granted, sample: usize, round: usize) {
     let asked = Asked {
+        authority: "main",
         partner: Some("acme"),
         plan: Some("standard"),
         subject: None,
@@ -135,6 +136,7 @@ pub fn flood(strangers: usize) {
     let mut granted = Granted::default();
     for stranger in (0..=u32::MAX).take(strangers) {
         let asked = Asked {
+            authority: "main",
             partner: None,
             plan: None,
             subject: None,

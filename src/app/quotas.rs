@@ -97,6 +97,7 @@ mod tests {
         };
         let rules = ledger.rules(Scope::Route("all"), &Limits { quotas: vec![quota], ..Limits::default() });
         let asked = Asked {
+            authority: "main",
             partner: Some(partner),
             plan: None,
             subject: None,

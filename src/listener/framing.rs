@@ -3,6 +3,7 @@
 mod chunked;
 
 use crate::base::reason::Reason;
+use crate::transform::headers::Withheld;
 use chunked::Chunked;
 pub use chunked::is_forbidden as is_forbidden_trailer;
 
@@ -63,6 +64,15 @@ impl BodyGuard {
             Framing::Chunked => State::Chunked(Chunked::default()),
         };
         Self { state, body: 0, max }
+    }
+
+    /// Refuses trailers of these names, too: whoever merges them into the head would take them for what was withheld from it.
+    #[must_use]
+    pub fn withholding(mut self, withheld: &Withheld) -> Self {
+        if let State::Chunked(chunked) = &mut self.state {
+            chunked.withheld = withheld.clone();
+        }
+        self
     }
 
     /// Takes the next bytes, in any portions; a Content-Length over the limit fails at the first call, even of no bytes, and a

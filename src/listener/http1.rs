@@ -20,7 +20,7 @@ use crate::forward::head::write_answer;
 use crate::forward::{Returned, is_direct};
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::verdict::Answer;
-use crate::pipeline::{Given, finish, rescue};
+use crate::pipeline::{Given, finish, respond};
 
 /// A rest of a request body up to this size is read away so that the connection can go on.
 const DRAINED_BODY: usize = 64 * 1024;
@@ -216,23 +216,50 @@ async fn serve_request(mut connection: Connection, last: bool) -> Option<Connect
         }
         Read::Request(request) => {
             let Request { mut exchange, verdict, carried } = request;
-            let goes_on = match verdict {
+            let next = match verdict {
                 Some(answer) => serve_answer(connection, &exchange, &answer, carried).await,
                 None => serve_forwarded(connection, &mut exchange, carried).await,
             };
+            // Before the client has done its part: what it was granted ends with its answer.
             finish::finish(&exchange, &worker.access_log);
             Exchange::recycle(exchange);
-            goes_on
+            next.arrive().await
         }
     }
 }
 
-async fn serve_answer(
-    mut connection: Connection,
-    exchange: &Exchange,
-    answer: &Answer,
-    mut carried: Carried,
-) -> Option<Connection> {
+/// What becomes of a connection after an answer.
+enum Next {
+    Goes(Connection),
+    /// It goes on when the rest of the request has been read away.
+    Drains(Connection, Carried),
+    Closes(Connection),
+    Ends,
+}
+
+impl Next {
+    async fn arrive(self) -> Option<Connection> {
+        match self {
+            Self::Goes(connection) => Some(connection),
+            Self::Drains(mut connection, mut carried) => {
+                let Connection { deadline, io, .. } = &mut connection;
+                if drain_body(io, &mut carried, deadline).await {
+                    connection.pending = carried.pending;
+                    return Some(connection);
+                }
+                close(connection).await;
+                None
+            }
+            Self::Closes(connection) => {
+                close(connection).await;
+                None
+            }
+            Self::Ends => None,
+        }
+    }
+}
+
+async fn serve_answer(mut connection: Connection, exchange: &Exchange, answer: &Answer, carried: Carried) -> Next {
     let Connection { worker, deadline, io, .. } = &mut connection;
     deadline.set(worker.settings.deadlines.body);
     // A client that waits for `100 Continue` may or may not send its body now: the connection cannot go on.
@@ -241,59 +268,51 @@ async fn serve_answer(
     let is_head = exchange.facts.method == Method::HEAD.as_str();
     let written = send(io, answer, close_after, is_head, deadline).await;
     finish::answered(exchange, answer, written);
-    if !written {
-        return None;
+    match (written, close_after) {
+        (false, _) => Next::Ends,
+        (true, true) => Next::Closes(connection),
+        (true, false) => Next::Drains(connection, carried),
     }
-    if close_after || !drain_body(io, &mut carried, deadline).await {
-        close(connection).await;
-        return None;
-    }
-    connection.pending = carried.pending;
-    Some(connection)
 }
 
-async fn serve_forwarded(
-    mut connection: Connection,
-    exchange: &mut Arc<Exchange>,
-    carried: Carried,
-) -> Option<Connection> {
+async fn serve_forwarded(mut connection: Connection, exchange: &mut Arc<Exchange>, carried: Carried) -> Next {
     let (keep_alive, expects_continue) = (carried.keep_alive, carried.expects_continue);
     let Connection { worker, facts, deadline, io, .. } = connection;
     let direct = carried.upgrade || exchange.plan.as_ref().is_some_and(is_direct);
     let back = match Arc::get_mut(exchange).filter(|_| direct) {
         Some(exchange) => worker.direct.forward(io, exchange, carried).await,
         // In a box, so that only requests that need its room pay for it.
-        None => Box::pin(worker.pingora.forward_http1(io, exchange, carried)).await?,
+        None => match Box::pin(worker.pingora.forward_http1(io, exchange, carried)).await {
+            Some(back) => back,
+            None => return Next::Ends,
+        },
     };
     let Returned { io, pending, body_done, client_closed, begun, reusable } = back;
     connection = Connection { worker, facts, deadline, io, pending };
     let failed = exchange.progress().reason;
     if let Some(reason) = failed.filter(|reason| *reason != Reason::ClientClosed && !begun) {
         let Connection { worker, deadline, io, .. } = &mut connection;
-        let answer = rescue::answer(&reason.into(), Some(&exchange.facts));
+        let answer = respond::failed(exchange, reason);
         let close_after = !keep_alive || !body_done || client_closed || expects_continue;
         deadline.set(worker.settings.deadlines.body);
         let is_head = exchange.facts.method == Method::HEAD.as_str();
         let written = send(io, &answer, close_after, is_head, deadline).await;
         finish::answered(exchange, &answer, written);
-        if written && !close_after {
-            return Some(connection);
-        }
-        if written {
-            close(connection).await;
-        }
-        return None;
+        return match (written, close_after) {
+            (false, _) => Next::Ends,
+            (true, true) => Next::Closes(connection),
+            (true, false) => Next::Goes(connection),
+        };
     }
-    if failed.is_none() && reusable && body_done && !client_closed {
-        return Some(connection);
+    if failed.is_none() {
+        let goes_on = reusable && body_done && !client_closed;
+        return if goes_on { Next::Goes(connection) } else { Next::Closes(connection) };
     }
     // A failed answer is cut short, so that no client takes a part for the whole.
-    if failed.is_none() {
-        close(connection).await;
-    } else if exchange.facts.version == Version::HTTP_10 {
+    if exchange.facts.version == Version::HTTP_10 {
         connection.io.cut();
     }
-    None
+    Next::Ends
 }
 
 /// Writes a whole answer; `false` when the client did not take it.

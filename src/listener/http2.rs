@@ -36,7 +36,7 @@ use crate::forward::head::date;
 use crate::forward::is_direct;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::verdict::Answer;
-use crate::pipeline::{self, Given, finish, rescue};
+use crate::pipeline::{self, Given, finish, respond};
 use crate::telemetry::metrics::InFlight;
 
 /// How long a client may take to close an idle connection after GOAWAY.
@@ -290,11 +290,19 @@ impl<'w> Stream<'w> {
     async fn serve_later(
         worker: &'w Worker,
         undecided: Arc<Exchange>,
-        client: ClientStream,
+        mut client: ClientStream,
         in_flight: InFlight<'w>,
         (keys, head): (KeysAwaited, Parts),
     ) -> Option<Reason> {
-        keys.done().await;
+        tokio::select! {
+            () = keys.done() => {}
+            () = poll_fn(|cx| client.poll_given_up(cx)) => {
+                undecided.fail(Reason::ClientClosed);
+                finish::finish(&undecided, &worker.access_log);
+                Exchange::recycle(undecided);
+                return Some(Reason::ClientClosed);
+            }
+        }
         let facts = Arc::clone(&undecided.connection);
         Exchange::recycle(undecided);
         let given = Given { waited: true, ..Given::default() };
@@ -308,7 +316,7 @@ async fn tell(client: &mut ClientStream, exchange: &Exchange) {
     if client.has_begun() {
         client.reset(Code::INTERNAL_ERROR);
     } else if reason != Reason::ClientClosed {
-        respond(client, exchange, &rescue::answer(&reason.into(), Some(&exchange.facts))).await;
+        respond(client, exchange, &respond::failed(exchange, reason)).await;
     }
 }
 

@@ -128,6 +128,9 @@ impl Request {
         }
         let max_body = decision.plan().and_then(|plan| plan.max_body);
         let mut guard = BodyGuard::new(head.framing, max_body);
+        if let Some(plan) = decision.plan() {
+            guard = guard.withholding(&plan.withheld);
+        }
         let came_with = &buffer[length..];
         let direct = decision.plan().is_some_and(is_direct);
         let (anew, mut body) = (direct && guard.is_chunked(), Vec::new());

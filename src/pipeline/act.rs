@@ -14,13 +14,14 @@ use super::caller::Caller;
 use super::credential::{self, BEARER};
 use super::exchange::{Facts, Undecided};
 use super::rescue::REQUEST_ID;
-use super::respond::via;
+use super::respond::{tell_limits, via};
 use super::verdict::{Answer, Forward};
 use super::view::RequestView;
 use crate::base::field::{Known, KnownSet};
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::config::checked::{HostRewrite, RouteTarget};
+use crate::rate_limit::Granted;
 use crate::route::Params;
 use crate::route::query;
 use crate::snapshot::{CompiledAction, CompiledIdentity, CompiledUpstream, Gate, Target};
@@ -48,7 +49,7 @@ impl Admitted<'_> {
         params: &Params,
         undecided: Undecided<'_>,
     ) -> Result<Option<Answer>, Rejection> {
-        let Undecided { facts, plan, spare, .. } = undecided;
+        let Undecided { facts, plan, granted, spare, .. } = undecided;
         let request_id = &facts.request_id;
         let query = left_of_query(action, request.query());
         let query = query.as_deref();
@@ -66,7 +67,7 @@ impl Admitted<'_> {
                 let mut location = String::new();
                 template.render(param, query, &mut location);
                 let location = HeaderValue::try_from(location).map_err(|_| Rejection::new(Reason::Internal))?;
-                answer(action, *status, vec![(LOCATION, location)], Bytes::new(), request_id)
+                answer(action, *status, vec![(LOCATION, location)], Bytes::new(), request_id, granted)
             }
             (_, RouteTarget::Respond { status, content_type, body }) => answer(
                 action,
@@ -74,6 +75,7 @@ impl Admitted<'_> {
                 vec![(CONTENT_TYPE, content_type.clone())],
                 Bytes::from_owner(Arc::clone(body)),
                 request_id,
+                granted,
             ),
             _ => return Err(Reason::Internal.into()),
         }))
@@ -96,7 +98,7 @@ impl Admitted<'_> {
         }
         let facts = &self.chain.facts;
         // What the route withholds, it withholds from us, too.
-        let ours = |field| !edits.withheld.known.contains(field);
+        let ours = |field| !edits.own.known.contains(field);
         if ours(Known::ForwardedFor) {
             added.push_with("x-forwarded-for", |out| self.chain.write_for(out));
         }
@@ -123,9 +125,8 @@ impl Admitted<'_> {
             added.push("via", via(request.version()).as_bytes());
         }
         let agrees_to_bearer = keep_credentials_here(action, request, &mut withheld, &mut added);
-        if let Some(caller) = &known.caller {
-            let upstream = upstream.cluster.name();
-            write_identity(gate, caller, upstream, known.started_at, &mut added)?;
+        if let Some(caller) = known.caller.as_ref().filter(|caller| caller.vouched) {
+            write_identity(gate, caller, &edits.own, upstream.cluster.name(), known.started_at, &mut added)?;
         }
         added.extend(&edits.lines);
         let host = match host {
@@ -165,14 +166,16 @@ fn keep_credentials_here<V: RequestView>(
     withheld: &mut Withheld,
     added: &mut FieldLines,
 ) -> bool {
-    let places = &action.guard.withheld_places;
+    let (places, own) = (&action.guard.withheld_places, &action.request_edits.own);
     // Each field is written once, whatever the number of methods that look into it.
     let cookies = || places.iter().filter_map(|place| place.cookie.as_deref());
     if cookies().next().is_some() && request.known(Known::Cookie).next().is_some() {
         withheld.known.insert(Known::Cookie);
         let is_ours = |crumb: &[u8]| cookies().any(|name| credential::of_crumb(crumb, name).is_some());
         let left = request.known(Known::Cookie).flat_map(credential::crumbs);
-        push_list(added, "cookie", b"; ", left.filter(|crumb| !is_ours(crumb)));
+        if !own.known.contains(Known::Cookie) {
+            push_list(added, "cookie", b"; ", left.filter(|crumb| !is_ours(crumb)));
+        }
     }
     let mut offered = false;
     if places.iter().any(|place| place.websocket_protocol) && request.known(Known::WebSocketProtocol).next().is_some() {
@@ -184,7 +187,10 @@ fn keep_credentials_here<V: RequestView>(
             (is_token, offered) = (is_bearer, offered | is_bearer);
             stays
         });
-        push_list(added, "sec-websocket-protocol", b", ", left);
+        let left = left.collect::<Vec<_>>();
+        if !own.known.contains(Known::WebSocketProtocol) {
+            push_list(added, "sec-websocket-protocol", b", ", left.into_iter());
+        }
     }
     offered
 }
@@ -203,27 +209,31 @@ fn push_list<'v>(added: &mut FieldLines, name: &str, between: &[u8], members: im
     });
 }
 
-/// Tells the upstream who calls.
+/// Tells the upstream who calls, but for what the route withholds.
 fn write_identity(
     gate: &Gate,
     caller: &Caller,
+    own: &Withheld,
     upstream: &str,
     now: Duration,
     added: &mut FieldLines,
 ) -> Result<(), Reason> {
     let CompiledIdentity { written: identity, signer } = &gate.identity;
-    if let (Some(name), Some(partner)) = (&identity.partner, &caller.partner) {
+    let is_told = |name: &&HeaderName| !own.contains(Known::Other, name.as_str());
+    let [partner, subject, scopes] =
+        [&identity.partner, &identity.subject, &identity.scopes].map(|name| name.as_ref().filter(is_told));
+    if let (Some(name), Some(partner)) = (partner, &caller.partner) {
         added.push_text(name.as_str(), &partner.name);
     }
-    if let (Some(name), Some(subject)) = (&identity.subject, caller.subject()) {
+    if let (Some(name), Some(subject)) = (subject, caller.subject()) {
         added.push_text(name.as_str(), subject);
     }
-    if let Some(name) = &identity.scopes
+    if let Some(name) = scopes
         && caller.scopes().next().is_some()
     {
         added.push_texts(name.as_str(), caller.scopes());
     }
-    if let (Some(signer), Some(token)) = (signer, &identity.token) {
+    if let (Some(signer), Some(token)) = (signer, identity.token.as_ref().filter(|token| is_told(&&token.header))) {
         let partner = caller.partner.as_ref().map(|partner| &*partner.name);
         let signed = signer.token_for(upstream, partner, caller.subject(), caller.scopes(), now);
         let signed = signed.map_err(|_| Reason::Internal)?;
@@ -245,11 +255,13 @@ fn answer(
     fields: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
     request_id: &RequestId,
+    granted: &Granted,
 ) -> Answer {
     let mut edited: http::HeaderMap = fields.into_iter().collect();
     if let Ok(id) = HeaderValue::from_str(request_id.as_str()) {
         edited.insert(REQUEST_ID, id);
     }
+    tell_limits(granted, action.written.limit_fields, &mut edited);
     headers::apply(&action.written.response_headers, &mut edited);
     let fields = edited.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     Answer { status, fields, body, reason: None }

@@ -12,6 +12,8 @@ use crate::snapshot::CompiledPartner;
 pub struct Caller {
     pub by: By,
     pub partner: Option<Arc<CompiledPartner>>,
+    /// Neither revoked nor switched off: upstreams may be told that it is who it says.
+    pub vouched: bool,
 }
 
 /// What told who it is.
@@ -44,6 +46,17 @@ impl Caller {
             By::Token(token) => token.subject.as_deref(),
             By::ApiKey { id, .. } => Some(id),
             By::Certificate(certificate) => Some(&certificate.subject),
+        }
+    }
+
+    /// Within which the subject is one and the same (RFC 7519 §4.1.2): the issuer of the token, by its name in the configuration,
+    /// or the kind of credential.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        match &self.by {
+            By::Token(token) => &token.issuer,
+            By::ApiKey { .. } => "api_key",
+            By::Certificate(_) => "certificate",
         }
     }
 

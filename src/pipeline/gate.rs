@@ -1,5 +1,6 @@
 //! Between the route and what it does: who calls, whether they may, and whether they still may.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use http::HeaderValue;
@@ -17,6 +18,7 @@ use crate::auth::challenge::challenge;
 use crate::auth::issuer::{KeysAwaited, Refused};
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
+use crate::config::checked::identity::Method;
 use crate::listener::client_io::ConnectionFacts;
 use crate::rate_limit::{Asked, Granted, Observed};
 use crate::snapshot::{CompiledAccess, CompiledAction, CompiledMethod, CompiledPartner, Gate};
@@ -95,9 +97,15 @@ impl<V: RequestView> AtGate<'_, V> {
         };
         // Known from here on, for log and limits, whatever comes of it.
         let caller = facts.caller.insert(caller);
+        let (partner, now) = (caller.partner_name(), facts.started_at);
         let revocations = &self.gate.lasting.revocations;
-        if revocations.revokes(caller.token(), caller.partner_name(), facts.started_at) {
-            return Err(self.challenged(access, Reason::CredentialRevoked.into()).into());
+        let is_revoked = match &caller.by {
+            By::Token(token) => revocations.revokes(Some(token), partner, now),
+            By::ApiKey { .. } | By::Certificate(_) => revocations.revokes_other(caller.subject(), partner, now),
+        };
+        caller.vouched &= !is_revoked && caller.partner.as_ref().is_none_or(|partner| partner.enabled);
+        if is_revoked {
+            return Err(revoked(access, caller).into());
         }
         match &caller.partner {
             Some(partner) if !partner.enabled => return Err(Reason::PartnerDisabled.into()),
@@ -156,7 +164,7 @@ impl<V: RequestView> AtGate<'_, V> {
         let issuer = issuers.iter().find(|issuer| issuer.spec.name == good.token.issuer);
         // An issuer that may not speak for a partner has told nothing about it.
         let partner = partner.filter(|partner| issuer.is_some_and(|issuer| issuer.spec.speaks_for(&partner.name)));
-        Ok(Caller { partner: partner.cloned(), by: By::Token(good.token) })
+        Ok(Caller { partner: partner.cloned(), by: By::Token(good.token), vouched: true })
     }
 
     fn by_api_key(&self, key: &[u8], facts: &Facts) -> Result<Caller, Stop> {
@@ -167,7 +175,7 @@ impl<V: RequestView> AtGate<'_, V> {
                 if known.key.expires.is_none_or(|expires| facts.started_at < expires) {
                     metrics.credential(Credential::ApiKeyAccepted);
                     let by = By::ApiKey { id: Arc::clone(&known.key.id), scopes: known.scopes.clone() };
-                    return Ok(Caller { partner: Some(Arc::clone(&known.partner)), by });
+                    return Ok(Caller { partner: Some(Arc::clone(&known.partner)), by, vouched: true });
                 }
                 Reason::ApiKeyExpired
             }
@@ -194,7 +202,7 @@ impl<V: RequestView> AtGate<'_, V> {
         } else if let Some(partner) = self.gate.partners.by_certificate(&certificate.names) {
             self.gate.metrics.credential(Credential::CertificateAccepted);
             let by = By::Certificate(Arc::clone(certificate));
-            return Some(Ok(Caller { partner: Some(Arc::clone(partner)), by }));
+            return Some(Ok(Caller { partner: Some(Arc::clone(partner)), by, vouched: true }));
         } else {
             Reason::CertificateUnknown
         };
@@ -213,9 +221,10 @@ impl<V: RequestView> AtGate<'_, V> {
         let partner: Option<&CompiledPartner> = caller.and_then(|caller| caller.partner.as_deref());
         let request = self.request;
         let asked = Asked {
-            // One that is only claimed must not use up what another has.
+            // One that is only claimed is nobody's: it would use up what the partner of that name has.
             partner: partner.map(|partner| &*partner.name),
             plan: partner.and_then(|partner| partner.plan.as_deref()),
+            authority: caller.map_or("", Caller::authority),
             subject: caller.and_then(Caller::subject),
             address: facts.client,
             header: &|name| request.values(name).next(),
@@ -249,4 +258,21 @@ impl<V: RequestView> AtGate<'_, V> {
         }
         Ok(())
     }
+}
+
+/// Blames the kind of credential that was revoked, and no other that the route would take.
+fn revoked(access: &CompiledAccess, caller: &Caller) -> Rejection {
+    let is_its_kind = |method: &&Method| {
+        matches!(
+            (method, &caller.by),
+            (Method::Token { .. }, By::Token(_))
+                | (Method::ApiKey(_), By::ApiKey { .. })
+                | (Method::Certificate, By::Certificate(_))
+        )
+    };
+    let mut rejection = Rejection::new(Reason::CredentialRevoked);
+    if let Some(method) = access.written.methods.iter().find(is_its_kind) {
+        rejection.fields.extend(challenge(from_ref(method), rejection.reason, &rejection.detail));
+    }
+    rejection
 }

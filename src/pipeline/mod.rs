@@ -114,21 +114,21 @@ pub fn decide<V: RequestView>(
         (undecided.facts.started, undecided.facts.started_at) = moment;
     }
     let mut pending = None;
-    let mut answer = match admitted.run(&snapshot, connection, request, given, undecided) {
+    let answer = match admitted.run(&snapshot, connection, request, given, undecided) {
         Ok(answer) => answer,
-        Err(Stop::Refused(rejection)) => Some(rescue::answer(&rejection, Some(&exchange.facts))),
+        Err(Stop::Refused(rejection)) => {
+            let mut answer = rescue::answer(&rejection, Some(&exchange.facts));
+            if let Some(action) = exchange.route.and_then(|index| snapshot.action(index)) {
+                respond::add_limits(&exchange.granted, action.written.limit_fields, &mut answer);
+            }
+            Some(answer)
+        }
         Err(Stop::Pending(keys)) => {
             alone(&mut exchange).granted.undo();
             pending = Some(keys);
             None
         }
     };
-    if let (Some(answer), Some(action)) = (&mut answer, exchange.route.and_then(|index| snapshot.action(index))) {
-        exchange.granted.fields(action.written.limit_fields, |name, value| {
-            let value = HeaderValue::from_bytes(value).ok();
-            answer.fields.extend(value.map(|value| (HeaderName::from_static(name), value)));
-        });
-    }
     Decision { snapshot, exchange, answer, pending }
 }
 

@@ -47,7 +47,10 @@ pub fn answer(rejection: &Rejection, facts: Option<&Facts>) -> Answer {
     if let Some(id) = request_id.and_then(|id| HeaderValue::from_str(id).ok()) {
         fields.push((REQUEST_ID, id));
     }
-    if matches!(reason, Reason::Draining | Reason::ConnectionLimit | Reason::UpstreamUnavailable) {
+    if matches!(
+        reason,
+        Reason::Draining | Reason::ConnectionLimit | Reason::KeysUnavailable | Reason::UpstreamUnavailable
+    ) {
         fields.push((RETRY_AFTER, HeaderValue::from_static("1")));
     }
     Answer { status, fields, body: Bytes::from(body), reason: Some(*reason) }

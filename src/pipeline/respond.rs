@@ -4,8 +4,12 @@ use http::header::{CONNECTION, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use super::exchange::Exchange;
-use super::rescue::REQUEST_ID;
+use super::rescue::{self, REQUEST_ID};
+use super::verdict::Answer;
+use crate::base::reason::Reason;
+use crate::config::checked::limits::LimitFields;
 use crate::listener::head::is_hop_by_hop;
+use crate::rate_limit::Granted;
 use crate::transform::headers::{self, FieldList};
 
 /// Our entry in `Via` for a message received by this version (RFC 9110 §7.6.3); the pseudonym keeps host names inside.
@@ -41,9 +45,37 @@ pub fn edit(exchange: &Exchange, received: Version, answer: &mut impl FieldList)
     answer.append(&VIA, &via(received));
     answer.set_text(&REQUEST_ID, exchange.facts.request_id.as_str());
     if let Some(action) = exchange.route().and_then(|route| route.action.as_ref().ok()) {
-        exchange.granted.fields(action.written.limit_fields, |name, value| {
-            answer.append_text(&HeaderName::from_static(name), str::from_utf8(value).unwrap_or_default());
-        });
+        tell_limits(&exchange.granted, action.written.limit_fields, answer);
         headers::apply(action.response_headers(), answer);
     }
+}
+
+/// What a request is answered that could not be forwarded.
+#[must_use]
+pub fn failed(exchange: &Exchange, reason: Reason) -> Answer {
+    let mut answer = rescue::answer(&reason.into(), Some(&exchange.facts));
+    if let Some(action) = exchange.route().and_then(|route| route.action.as_ref().ok()) {
+        add_limits(&exchange.granted, action.written.limit_fields, &mut answer);
+    }
+    answer
+}
+
+/// As [`tell_limits`], on an answer of ours.
+pub(super) fn add_limits(granted: &Granted, which: LimitFields, answer: &mut Answer) {
+    granted.fields(which, |name, value| {
+        let value = HeaderValue::from_bytes(value).ok();
+        answer.fields.extend(value.map(|value| (HeaderName::from_static(name), value)));
+    });
+}
+
+/// Tells of the limits that were asked. `RateLimit` and its policy are lists, and go on where the upstream's own end; of the older
+/// fields there can only be one.
+pub(super) fn tell_limits(granted: &Granted, which: LimitFields, answer: &mut impl FieldList) {
+    granted.fields(which, |name, value| {
+        let text = str::from_utf8(value).unwrap_or_default();
+        match name {
+            "ratelimit" | "ratelimit-policy" => answer.append_text(&HeaderName::from_static(name), text),
+            older => answer.set_text(&HeaderName::from_static(older), text),
+        }
+    });
 }

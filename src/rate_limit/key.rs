@@ -67,6 +67,10 @@ impl Seeds {
             let head = (part.kind as u64) << 56 | bytes.as_ref().len() as u64;
             pen.write(&head.to_le_bytes());
             pen.write(bytes.as_ref());
+            if matches!(part.kind, Kind::Subject) {
+                pen.write(&(asked.authority.len() as u64).to_le_bytes());
+                pen.write(asked.authority.as_bytes());
+            }
             open |= part.kind.is_open();
             identified |= part.kind.identifies();
         }
@@ -125,6 +129,11 @@ pub(super) fn text(per: &[LimitKey], asked: &Asked<'_>) -> Box<str> {
             Value::None => {}
             Value::Bytes(bytes) => {
                 text.push('=');
+                if matches!(part.kind, Kind::Subject) {
+                    asked.authority.bytes().for_each(|byte| push(&mut text, byte));
+                    // Percent-encoded within the parts.
+                    text.push(',');
+                }
                 bytes.iter().for_each(|byte| push(&mut text, *byte));
             }
             Value::Address(IpAddr::V4(address)) => text.push_str(&format!("={address}")),
@@ -305,6 +314,7 @@ mod tests {
         header: &'a dyn Fn(&http::HeaderName) -> Option<&'a [u8]>,
     ) -> Asked<'a> {
         Asked {
+            authority: "main",
             partner,
             plan: None,
             subject,
@@ -344,7 +354,7 @@ mod tests {
             text_of(per, &asked(partner, subject, "2001:db8::7", &|_| Some(b"a, b%")))
         };
         assert_eq!(named(&[LimitKey::Partner], Some("acme"), Some("ada")), "partner=acme");
-        assert_eq!(named(&[LimitKey::Partner], None, Some("ada")), "subject=ada");
+        assert_eq!(named(&[LimitKey::Partner], None, Some("ada")), "subject=main,ada");
         assert_eq!(named(&[LimitKey::Partner], None, None), "address=2001:db8::/64");
         assert_eq!(named(&[LimitKey::Subject], Some("acme"), None), "address=2001:db8::/64");
         assert_eq!(named(&[LimitKey::Plan, LimitKey::Route], None, None), "no-plan,route");
@@ -354,12 +364,24 @@ mod tests {
     }
 
     #[test]
+    fn a_subject_of_another_issuer_is_another_one() {
+        let of = |authority| Asked { authority, ..asked(None, Some("42"), "::1", &|_| None) };
+        let (main, other) = (of("main"), of("legacy"));
+        let seeds = Seeds::default();
+        let per = [LimitKey::Subject];
+        assert!(seeds.key(&per, &main).key == seeds.key(&per, &main).key);
+        assert!(
+            seeds.key(&per, &main).key != seeds.key(&per, &other).key && text_of(&per, &main) != text_of(&per, &other)
+        );
+    }
+
+    #[test]
     fn long_keys_are_told_by_their_digest() {
         let subject = "s".repeat(MAX_TEXT);
         let text = text_of(&[LimitKey::Subject], &asked(None, Some(&subject), "::1", &|_| None));
         assert_eq!(text.len(), "sha256=".len() + 64);
-        // sha256sum of `subject=sss…`
-        let expected = digest(&SHA256, format!("subject={subject}").as_bytes());
+        // sha256sum of `subject=main,sss…`
+        let expected = digest(&SHA256, format!("subject=main,{subject}").as_bytes());
         let expected: String = expected.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(text, format!("sha256={expected}"));
     }

@@ -39,6 +39,8 @@ pub enum Scope<'a> {
 pub struct Asked<'a> {
     pub partner: Option<&'a str>,
     pub plan: Option<&'a str>,
+    /// Who says that it is this subject: one of another authority is another one.
+    pub authority: &'a str,
     pub subject: Option<&'a str>,
     pub address: IpAddr,
     pub header: &'a dyn Fn(&HeaderName) -> Option<&'a [u8]>,

@@ -68,6 +68,12 @@ impl Time {
 }
 
 impl Rules {
+    /// The names of the limits.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let rules = self.set.iter().flat_map(|set| &set.compiled.rules);
+        rules.map(|rule| &**rule.measure.name())
+    }
+
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.set.is_none()

@@ -65,6 +65,7 @@ impl<'a> Caller<'a> {
         let asked = Asked {
             partner: self.partner,
             plan: self.plan,
+            authority: "main",
             subject: self.subject,
             address: self.address,
             header: &|_| header,

@@ -25,6 +25,9 @@ pub struct LongLived {
     pub ledger: Arc<Ledger>,
 }
 
+/// What identity fields are called unless the configuration says otherwise.
+const USUAL_FIELDS: [&str; 4] = ["x-sluice-partner", "x-sluice-subject", "x-sluice-scopes", "x-sluice-identity"];
+
 /// Whom requests are checked against.
 pub struct Gate {
     pub issuers: BTreeMap<Arc<str>, CompiledIssuer>,
@@ -196,9 +199,11 @@ impl CompiledMethod {
     }
 }
 
-/// Fields that only we may send to upstreams, whoever is asked.
+/// Fields that only we may send to upstreams, whoever is asked; those of the usual names also when others are chosen, because an
+/// upstream may still believe them.
 pub fn identity_fields(identity: &identity::Identity) -> impl Iterator<Item = HeaderName> {
     let token = identity.token.as_ref().map(|token| &token.header);
     let named = [&identity.partner, &identity.subject, &identity.scopes].into_iter().filter_map(Option::as_ref);
-    named.chain(token).cloned()
+    let usual = USUAL_FIELDS.map(HeaderName::from_static);
+    named.chain(token).cloned().chain(usual)
 }

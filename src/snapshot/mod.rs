@@ -102,6 +102,13 @@ impl Snapshot {
         self.gate.refresh_gauges();
     }
 
+    /// The names of all limits, some of them more than once.
+    pub fn limit_names(&self) -> impl Iterator<Item = &str> {
+        let of_routes = self.routes.iter().filter_map(|route| route.action.as_ref().ok());
+        let of_routes = of_routes.flat_map(|action| action.guard.limits.names());
+        of_routes.chain(self.gate.partners.iter().flat_map(|(_, partner)| partner.limits.names()))
+    }
+
     /// Routes that are closed because of an error.
     #[must_use]
     pub fn faulty(&self) -> usize {

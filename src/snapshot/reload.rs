@@ -124,6 +124,7 @@ impl Reloader {
         }
         ready(&snapshot).await;
         builder.metrics.started(&published(&snapshot));
+        builder.metrics.set_limits(snapshot.limit_names());
         live(&snapshot);
         let snapshots = Arc::new(Snapshots::new(snapshot));
         Ok(Self { snapshots, source, strict, builder, refused: Mutex::new(None), retired: Mutex::default() })
@@ -179,6 +180,7 @@ impl Reloader {
         let metrics: &Metrics = &self.builder.metrics;
         metrics.reload_succeeded(&published(next));
         metrics.retain_routes(&next.routes.iter().map(|route| &*route.name).collect::<Vec<_>>());
+        metrics.set_limits(next.limit_names());
         metrics.retain_issuers(&next.gate.issuers.keys().map(|name| &**name).collect::<Vec<_>>());
         metrics.retain_partners(&next.gate.partners.iter().map(|(name, _)| &**name).collect::<Vec<_>>());
         metrics.retain_upstreams(&next.upstreams.keys().map(|name| &**name).collect::<Vec<_>>());

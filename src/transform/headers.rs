@@ -63,8 +63,10 @@ impl FieldList for HeaderMap {
 /// The edits of a route to requests that are written field by field: what stays behind, and what is added at the end.
 #[derive(Clone, Debug, Default)]
 pub struct RequestEdits {
-    /// Fields that are removed or set.
+    /// Fields that are removed or set, and those that are kept from upstreams anyway.
     pub withheld: Withheld,
+    /// Fields that the edits remove or set: nobody else adds them either.
+    pub own: Withheld,
     /// Fields that are set or added.
     pub lines: FieldLines,
 }
@@ -73,17 +75,12 @@ impl RequestEdits {
     /// `kept` stay behind whatever the edits say, and only for clients: the edits may set them.
     #[must_use]
     pub fn compile(HeaderEdits { remove, set, add }: &HeaderEdits, kept: &[HeaderName]) -> Self {
-        let mut edits = Self::default();
-        let mut others = Names::default();
-        for name in remove.iter().chain(set.iter().map(|(name, _)| name)).chain(kept) {
-            match Known::of(name.as_str()) {
-                Known::Other | Known::Claim => others.insert(name),
-                known => edits.withheld.known.insert(known),
-            }
-        }
-        if !others.names.is_empty() {
-            edits.withheld.others = Some(Arc::new(others));
-        }
+        let own = remove.iter().chain(set.iter().map(|(name, _)| name));
+        let mut edits = Self {
+            withheld: Withheld::of(own.clone().chain(kept)),
+            own: Withheld::of(own),
+            lines: FieldLines::default(),
+        };
         for (at, (name, value)) in set.iter().enumerate() {
             // Of two `set` of one name the later holds.
             if !set.iter().skip(at + 1).any(|(later, _)| later == name) {
@@ -106,6 +103,21 @@ pub struct Withheld {
 }
 
 impl Withheld {
+    fn of<'n>(names: impl Iterator<Item = &'n HeaderName>) -> Self {
+        let mut withheld = Self::default();
+        let mut others = Names::default();
+        for name in names {
+            match Known::of(name.as_str()) {
+                Known::Other | Known::Claim => others.insert(name),
+                known => withheld.known.insert(known),
+            }
+        }
+        if !others.names.is_empty() {
+            withheld.others = Some(Arc::new(others));
+        }
+        withheld
+    }
+
     /// `field` is what the name tells by [`Known::of`].
     #[must_use]
     pub fn contains(&self, field: Known, name: &str) -> bool {
@@ -155,8 +167,13 @@ mod tests {
             set: pairs(&[("x-set", "1"), ("x-forwarded-port", "8"), ("x-request-id", "2"), ("x-set", "3")]),
             add: pairs(&[("x-add", "4"), ("x-set", "5")]),
         };
-        let RequestEdits { withheld, lines } = RequestEdits::compile(&edits, &[HeaderName::from_static("x-kept")]);
+        let RequestEdits { withheld, own, lines } = RequestEdits::compile(&edits, &[HeaderName::from_static("x-kept")]);
         let gone = |name: &str| withheld.contains(Known::of(name), name);
+        assert!(
+            own.contains(Known::Via, "via")
+                && own.contains(Known::Other, "X_Gone")
+                && !own.contains(Known::Other, "x-kept")
+        );
         for name in [
             "X-Gone",
             "x-set",

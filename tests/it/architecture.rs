@@ -22,17 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("snapshot", &["auth", "base", "config", "partner", "rate_limit", "route", "telemetry", "transform", "upstream"]),
     (
         "pipeline",
-        &[
-            "auth",
-            "base",
-            "config::checked",
-            "listener",
-            "rate_limit",
-            "route",
-            "snapshot",
-            "telemetry",
-            "transform",
-        ],
+        &["auth", "base", "config::checked", "listener", "rate_limit", "route", "snapshot", "telemetry", "transform"],
     ),
     ("forward", &["base", "config::checked", "listener", "pipeline", "snapshot", "telemetry", "transform"]),
     ("listener", &["auth", "base", "config::checked", "forward", "pipeline", "snapshot", "telemetry", "transform"]),

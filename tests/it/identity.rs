@@ -2,6 +2,7 @@
 
 mod bad_tokens;
 mod certificates;
+mod forged;
 mod issuers;
 mod many;
 mod methods;
@@ -10,7 +11,7 @@ mod places;
 mod reload;
 mod revocation;
 mod rights;
-mod scene;
+pub mod scene;
 mod secrets;
 mod tokens;
 mod told;

@@ -35,6 +35,7 @@ mod heads;
 mod hostile;
 mod identity;
 mod issuers;
+mod limits;
 mod paths;
 mod proxy_protocol;
 mod reload;

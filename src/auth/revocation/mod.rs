@@ -79,7 +79,17 @@ impl Revocations {
     #[inline]
     pub fn revokes(&self, token: Option<&Token>, partner: Option<&str>, now: Duration) -> bool {
         let kinds = self.kinds.load(Ordering::Acquire);
-        kinds != 0 && self.tables.revoke(kinds, token, partner, now.as_secs())
+        let subject = token.and_then(|token| token.subject.as_deref());
+        kinds != 0 && self.tables.revoke(kinds, token, subject, partner, now.as_secs())
+    }
+
+    /// As [`Revocations::revokes`], for a credential that is no token: `subject` is the id of an API key, or the subject of a
+    /// certificate.
+    #[must_use]
+    #[inline]
+    pub fn revokes_other(&self, subject: Option<&str>, partner: Option<&str>, now: Duration) -> bool {
+        let kinds = self.kinds.load(Ordering::Acquire);
+        kinds != 0 && self.tables.revoke(kinds, None, subject, partner, now.as_secs())
     }
 
     /// Revokes by the admin API, for the next request and all after it. The same again keeps the later end.
@@ -281,17 +291,13 @@ impl Tables {
         (kind, self.of(kind).part(target.name()))
     }
 
-    fn revoke(&self, kinds: u8, token: Option<&Token>, partner: Option<&str>, now: u64) -> bool {
+    fn revoke(&self, kinds: u8, token: Option<&Token>, subject: Option<&str>, partner: Option<&str>, now: u64) -> bool {
         let issued = token.map(|token| Issued { issuer: &token.issuer, at: token.issued_at.unwrap_or(0) });
         let covers = |kind: Kind, name: Option<&str>| {
             kinds & kind.bit() != 0 && name.is_some_and(|name| self.of(kind).covers(name, issued, now))
         };
-        let of_token = |token: &Token| {
-            covers(Kind::Tokens, token.id.as_deref())
-                || covers(Kind::Subjects, token.subject.as_deref())
-                || covers(Kind::Everybody, Some(""))
-        };
+        let of_token = |token: &Token| covers(Kind::Tokens, token.id.as_deref()) || covers(Kind::Everybody, Some(""));
         let partner = partner.or_else(|| token.and_then(|token| token.partner.as_deref()));
-        covers(Kind::Partners, partner) || token.is_some_and(of_token)
+        covers(Kind::Partners, partner) || covers(Kind::Subjects, subject) || token.is_some_and(of_token)
     }
 }

@@ -56,7 +56,7 @@ pub(crate) fn as_caller(who: &expectation::Caller, route: Option<&CompiledRoute>
         let id = who.subject.clone().unwrap_or_else(|| Arc::from(SUPPOSED));
         By::ApiKey { id, scopes: (!scopes.is_empty()).then(|| scopes.into()) }
     };
-    Caller { by, partner }
+    Caller { by, partner, vouched: true }
 }
 
 /// Those that routes have conditions on.

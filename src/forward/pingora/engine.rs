@@ -23,7 +23,7 @@ use crate::config::checked::UpstreamProtocol;
 use crate::forward::ATTEMPTS;
 use crate::listener::worker::Drain;
 use crate::pipeline::exchange::{Exchange, Stage};
-use crate::pipeline::{finish, rescue, respond};
+use crate::pipeline::{finish, respond};
 use crate::telemetry::metrics::UpstreamConnection as Outcome;
 use crate::transform::headers::FieldList;
 
@@ -308,7 +308,7 @@ impl ProxyHttp for Engine {
         let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
         // On HTTP/1.1 the front has the connection back and answers itself.
         if !begun && exchange.facts.version == Version::HTTP_2 && reason != Reason::ClientClosed {
-            let answer = rescue::answer(&reason.into(), Some(&exchange.facts));
+            let answer = respond::failed(exchange, reason);
             let is_head = exchange.facts.method == Method::HEAD.as_str();
             let written = super::stream::write_answer(session.as_downstream_mut(), &answer, is_head).await;
             finish::answered(exchange, &answer, written.is_ok());

@@ -1,8 +1,10 @@
 //! The chunked transfer coding (RFC 9112 §7.1), read strictly.
 
 use super::{Fed, Part};
+use crate::base::field::Known;
 use crate::base::reason::Reason;
 use crate::listener::syntax::{is_protected, is_token, is_value, reads_as};
+use crate::transform::headers::Withheld;
 
 /// Digits that fill 64 bits; leading zeros count.
 const MOST_DIGITS: u8 = 16;
@@ -17,6 +19,8 @@ pub(super) struct Chunked {
     extension_bytes: u16,
     trailer_bytes: u16,
     name: Name,
+    /// Fields that are kept from whom the message is for.
+    pub(super) withheld: Withheld,
 }
 
 /// What the next byte has to be.
@@ -124,7 +128,7 @@ impl Chunked {
                 self.name = Name::default();
                 self.trailer_name(byte)?
             }
-            (At::TrailerName, b':') if self.name.is_forbidden() => return Err(Reason::RequestFraming),
+            (At::TrailerName, b':') if self.name.is_forbidden(&self.withheld) => return Err(Reason::RequestFraming),
             (At::TrailerName, b':') => self.trailer(At::TrailerValue)?,
             (At::TrailerName, byte) if is_token(byte) => self.trailer_name(byte)?,
             (At::TrailerValue, b'\r') => self.trailer(At::TrailerLineFeed)?,
@@ -160,12 +164,15 @@ const fn hex(digit: u8) -> u64 {
     }) as u64
 }
 
-/// The beginning of a trailer field's name, as long as any name that matters.
-#[derive(Clone, Copy, Debug, Default)]
+/// The beginning of a trailer field's name; a longer one is refused.
+#[derive(Clone, Copy, Debug)]
 struct Name {
-    bytes: [u8; 24],
+    bytes: [u8; LONGEST_NAME],
     length: usize,
 }
+
+/// Bytes of a trailer field's name, and one.
+const LONGEST_NAME: usize = 65;
 
 /// Fields that must not be sent behind the body (RFC 9110 §6.5.1) beyond those that are protected anyway: they would change
 /// how the message is framed, routed, authenticated or read once somebody merges them into its head.
@@ -188,6 +195,12 @@ const FORBIDDEN: [&str; 16] = [
     "upgrade",
 ];
 
+impl Default for Name {
+    fn default() -> Self {
+        Self { bytes: [0; LONGEST_NAME], length: 0 }
+    }
+}
+
 impl Name {
     fn push(&mut self, byte: u8) {
         if let Some(place) = self.bytes.get_mut(self.length) {
@@ -196,8 +209,10 @@ impl Name {
         }
     }
 
-    fn is_forbidden(&self) -> bool {
-        std::str::from_utf8(self.bytes.get(..self.length).unwrap_or_default()).map_or(true, is_forbidden)
+    fn is_forbidden(&self, withheld: &Withheld) -> bool {
+        let name = self.bytes.get(..self.length).filter(|name| name.len() < LONGEST_NAME);
+        let name = name.and_then(|name| std::str::from_utf8(name).ok());
+        name.is_none_or(|name| is_forbidden(name) || withheld.contains(Known::of(name), name))
     }
 }
 

@@ -1,10 +1,12 @@
 //! What is counted for callers: requests by partner, credentials by how they fared, refusals by limit.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use prometheus::Registry;
 
-use super::capped::Capped;
+use super::capped::{Capped, OTHER};
 use super::catalogue;
 use super::exposition::{self, Series};
 use super::route::{CLASSES, class_index};
@@ -77,9 +79,9 @@ impl DecisionMetrics {
 
     /// A limit of this name refused a request, or would have.
     pub fn limited(&self, limit: &str) {
-        let threads = self.0.threads;
-        let counter = self.0.limits.get(limit, || Arc::new(Sharded::new(threads)));
-        let (counter, writer) = counter.mine();
+        let known = self.0.limits.load();
+        let (counter, writer) =
+            known.get(limit).or_else(|| known.get(OTHER)).map_or(&self.0.lost, |counter| &**counter).mine();
         counter.add(1, writer);
     }
 
@@ -101,11 +103,18 @@ impl Default for Observed {
     }
 }
 
+/// Refusals by the name of the limit.
+type Limits = BTreeMap<Box<str>, Arc<Sharded<Counter>>>;
+
 /// All callers.
 pub(super) struct Callers {
     threads: usize,
     partners: Capped<PartnerMetrics>,
-    limits: Capped<Arc<Sharded<Counter>>>,
+    /// Replaced as a whole when snapshots are published, so that refusals under attack wait for nobody.
+    limits: ArcSwap<Limits>,
+    most_limits: usize,
+    /// Of limits that no snapshot knows any more.
+    lost: Sharded<Counter>,
     credentials: Sharded<[Counter; Credential::ALL.len()]>,
     observed: Sharded<Observed>,
 }
@@ -116,7 +125,9 @@ impl Callers {
         let callers = Arc::new(Self {
             threads,
             partners: Capped::new("partners", partners),
-            limits: Capped::new("limits", limits),
+            limits: ArcSwap::default(),
+            most_limits: limits,
+            lost: Sharded::new(threads),
             credentials: Sharded::new(threads),
             observed: Sharded::new(threads),
         });
@@ -134,8 +145,13 @@ impl Callers {
                 requests.counter(&[&name, class], cells.sum(|cells| cells.get(at).map_or(0, Counter::get)));
             }
         }
-        for (name, counter) in self.limits.all() {
-            limited.counter(&[&name], counter.sum(Counter::get));
+        let lost = self.lost.sum(Counter::get);
+        for (name, counter) in self.limits.load().iter().filter(|(name, _)| ***name != *OTHER) {
+            limited.counter(&[name], counter.sum(Counter::get));
+        }
+        let others = self.limits.load().get(OTHER).map(|counter| counter.sum(Counter::get));
+        if lost > 0 || others.is_some() {
+            limited.counter(&[OTHER], lost + others.unwrap_or_default());
         }
         for (at, outcome) in Credential::ALL.into_iter().enumerate() {
             let (method, result) = outcome.labels();
@@ -155,6 +171,18 @@ impl Callers {
 
     pub(super) fn partner(&self, name: &str) -> PartnerMetrics {
         self.partners.get(name, || PartnerMetrics(Arc::new(Sharded::new(self.threads))))
+    }
+
+    /// Makes these limits the ones that are counted; those that were there go on. Beyond the bound they share one counter.
+    pub(super) fn set_limits<'n>(&self, names: impl Iterator<Item = &'n str>) {
+        let before = self.limits.load_full();
+        let mut limits = Limits::new();
+        for name in names {
+            let name = if limits.len() < self.most_limits { name } else { OTHER };
+            let new = || before.get(name).map_or_else(|| Arc::new(Sharded::new(self.threads)), Arc::clone);
+            limits.entry(name.into()).or_insert_with(new);
+        }
+        self.limits.store(Arc::new(limits));
     }
 
     pub(super) fn retain_partners(&self, names: &[&str]) {

@@ -120,7 +120,7 @@ pub const LABELS: &[Label] = &[
     Label { name: "status_class", values: "`1xx`, `2xx`, `3xx`, `4xx`, `5xx`, `other`" },
     Label { name: "reason", values: "every code of [reasons](reasons.md), present from the start" },
     Label { name: "partner", values: "name of a partner, `other` beyond 1000 partners" },
-    Label { name: "limit", values: "name of a limit that has refused something, `other` beyond 1000 limits" },
+    Label { name: "limit", values: "name of a limit, `other` beyond 1000 limits" },
     Label { name: "method", values: "`jwt`, `api_key`, `certificate`" },
     Label { name: "listener", values: "name of a listener" },
     Label { name: "upstream", values: "name of an upstream, `other` beyond 1000 upstreams" },

@@ -46,7 +46,7 @@ pub const MAX_ROUTES: usize = 2_000;
 pub const MAX_UPSTREAMS: usize = 1_000;
 /// Partners with series of their own, likewise. A partner has 6 series.
 pub const MAX_PARTNERS: usize = 1_000;
-/// Limits that have refused something with a series of their own.
+/// Limits with a series of their own.
 pub const MAX_LIMITS: usize = 1_000;
 /// Issuers with series of their own, likewise. An issuer has 4 series.
 pub const MAX_ISSUERS: usize = 200;
@@ -191,6 +191,11 @@ impl Metrics {
     /// Removes the series of partners that are not in this list.
     pub fn retain_partners(&self, names: &[&str]) {
         self.0.callers.retain_partners(names);
+    }
+
+    /// The limits whose refusals are counted, each by its name.
+    pub fn set_limits<'n>(&self, names: impl Iterator<Item = &'n str>) {
+        self.0.callers.set_limits(names);
     }
 
     /// What is counted when a request is decided about.

@@ -57,6 +57,7 @@ fn the_exposition_has_exactly_what_the_catalogue_says() {
     metrics.route("orders").observe(&record(200, None));
     metrics.listener("public").refused();
     metrics.partner("acme").observe(200);
+    metrics.set_limits(["standard.rate_limit"].into_iter());
     metrics.decisions().limited("standard.rate_limit");
     metrics.upstream("orders").set_endpoints(1);
     metrics.issuer("main").set_keys(1);
@@ -232,7 +233,9 @@ fn callers_are_counted_by_partner_credential_and_limit() {
     partner.observe(429);
     decisions.credential(Credential::TokenCached);
     decisions.credential(Credential::CertificateRefused);
+    metrics.set_limits(["standard.rate_limit", "x"].into_iter());
     decisions.limited("standard.rate_limit");
+    metrics.set_limits(["standard.rate_limit"].into_iter());
     decisions.observed(Reason::ScopeMissing);
     metrics.retain_partners(&["acme"]);
     for series in [

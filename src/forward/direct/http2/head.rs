@@ -5,6 +5,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use httparse::Header;
 
+use crate::base::field::Known;
 use crate::base::reason::Reason;
 use crate::forward::head::date;
 use crate::forward::head::put;
@@ -15,6 +16,7 @@ use crate::pipeline::exchange::Exchange;
 use crate::pipeline::rescue::REQUEST_ID;
 use crate::pipeline::respond;
 use crate::pipeline::verdict::Forward;
+use crate::transform::headers::Withheld;
 
 /// Fields that an answer gets from us, beside those of its route.
 const OURS: usize = 4;
@@ -72,11 +74,11 @@ pub fn write_request(out: &mut Vec<u8>, head: &Parts, plan: &Forward, framing: F
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes the end of a chunked body: the trailers that may be sent behind it (RFC 9110 §6.5.1), the others are dropped.
-pub fn write_last_chunk(out: &mut Vec<u8>, trailers: Option<&HeaderMap>) {
+/// Writes the end of a chunked body: the trailers that may be sent behind it (RFC 9110 §6.5.1) and are not withheld, the others are dropped.
+pub fn write_last_chunk(out: &mut Vec<u8>, trailers: Option<&HeaderMap>, withheld: &Withheld) {
     out.extend_from_slice(b"0\r\n");
     for (name, value) in trailers.into_iter().flatten() {
-        if !is_forbidden_trailer(name.as_str()) {
+        if !is_forbidden_trailer(name.as_str()) && !withheld.contains(Known::of(name.as_str()), name.as_str()) {
             put(out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
         }
     }
@@ -208,10 +210,10 @@ mod tests {
             trailers.insert(name, HeaderValue::from_static("1"));
         }
         let mut out = Vec::new();
-        write_last_chunk(&mut out, Some(&trailers));
+        write_last_chunk(&mut out, Some(&trailers), &Withheld::default());
         assert_eq!(out, b"0\r\nx-checksum: 1\r\n\r\n");
         out.clear();
-        write_last_chunk(&mut out, None);
+        write_last_chunk(&mut out, None, &Withheld::default());
         assert_eq!(out, b"0\r\n\r\n");
     }
 }

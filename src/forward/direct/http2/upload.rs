@@ -14,6 +14,7 @@ use crate::listener::buffers;
 use crate::listener::framing::{Framing, write_chunk};
 use crate::listener::http2::ClientStream;
 use crate::pipeline::verdict::Forward;
+use crate::transform::headers::Withheld;
 
 /// Size line and line ends of a chunk.
 const CHUNK_FRAME: usize = 20;
@@ -33,6 +34,8 @@ pub struct Upload {
     whole: bool,
     /// The upstream takes no more of it.
     pub refused: bool,
+    /// Fields that do not go behind the body either.
+    withheld: Withheld,
 }
 
 /// What is to come of the request.
@@ -59,6 +62,7 @@ impl Upload {
             held: 0,
             whole: true,
             refused: false,
+            withheld: plan.withheld.clone(),
         }
     }
 
@@ -158,7 +162,7 @@ impl Upload {
             // Behind a body of known length there is no place for them (RFC 9112 §7.1.2).
             if self.chunked {
                 self.make_room(CHUNK_FRAME);
-                write_last_chunk(self.out.bytes(), trailers.as_ref());
+                write_last_chunk(self.out.bytes(), trailers.as_ref(), &self.withheld);
             }
         }
         Ok(())
