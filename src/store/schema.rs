@@ -149,7 +149,7 @@ fn keep_private(file: &Path) {
         match fs::set_permissions(&path, fs::Permissions::from_mode(MODE)) {
             Ok(()) => tracing::warn!(%file, found, "store.file was open to other users and is private now"),
             Err(error) => {
-                tracing::warn!(%file, found, %error, "store.file is open to other users and cannot be made private")
+                tracing::warn!(%file, found, %error, "store.file is open to other users and cannot be made private");
             }
         }
     }
