@@ -1,7 +1,7 @@
 //! How much callers may: rates, quotas, requests in flight.
 //!
 //! A [`Ledger`] has the counters of the whole gateway and makes [`Rules`] of what is configured; a request keeps what it was
-//! charged in [`Granted`]. Where a rule counts is a [`counter::Counter`]: today always in this process ([`local`]); limits that
+//! charged in [`Granted`]. Where a rule counts is a `counter::Counter`: today always in this process (`local`); limits that
 //! several gateways share are to be further variants of it. What each limit promises: docs/limits.md.
 
 mod counter;
