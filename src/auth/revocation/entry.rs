@@ -111,10 +111,15 @@ impl Revocation {
     /// What it does, in a sentence for people.
     #[must_use]
     pub fn effect(&self) -> String {
+        // Keys and certificates have neither an issuer nor a time of issue.
+        let about_all = self.issuer.is_none() && self.issued_before.is_none();
         let whose = match &self.target {
             Target::Token(id) => format!("the token with the id {id:?}"),
+            Target::Subject(subject) if about_all => {
+                format!("all tokens of the subject {subject:?}, and an API key or client certificate of this name,")
+            }
             Target::Subject(subject) => format!("all tokens of the subject {subject:?}"),
-            Target::Partner(partner) if self.issuer.is_none() && self.issued_before.is_none() => {
+            Target::Partner(partner) if about_all => {
                 format!("all tokens, API keys and client certificates of the partner {partner:?}")
             }
             Target::Partner(partner) => format!("all tokens of the partner {partner:?}"),
