@@ -16,14 +16,17 @@ pub mod auth;
 pub mod partner;
 pub mod rate_limit;
 
-// 5  changed on its way
+// 5  answered from memory
+pub mod cache;
+
+// 6  changed on its way
 pub mod transform;
 
-// 6  to the service behind
+// 7  to the service behind
 pub mod forward;
 pub mod upstream;
 
-// 7  beside the path
+// 8  beside the path
 pub mod admin;
 pub mod app;
 pub mod cli;
@@ -33,5 +36,5 @@ pub mod snapshot;
 pub mod store;
 pub mod telemetry;
 
-// 8  words everybody uses
+// 9  words everybody uses
 pub mod base;

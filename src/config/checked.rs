@@ -1,5 +1,6 @@
 //! What has been checked: every value parsed, every reference resolvable, every place remembered.
 
+pub mod cache;
 pub mod expectation;
 pub mod identity;
 pub mod limits;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
 
+use self::cache::CachePolicy;
 use self::expectation::Expectation;
 use self::identity::{Addresses, Auth, Identity, Issuer, Partners};
 use self::limits::{LimitFields, Limits as RouteLimits, Plan};
@@ -47,6 +49,14 @@ pub struct Bootstrap {
     /// What survives a restart; `None`: nothing does.
     pub store: Option<PathBuf>,
     pub credentials: Credentials,
+    pub cache: Cache,
+}
+
+/// The answers that are kept in memory.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    /// Bytes, everything counted: keys, fields, bodies, bookkeeping.
+    pub memory: usize,
 }
 
 /// How credentials are kept and recalled.
@@ -270,6 +280,10 @@ pub struct RouteAction {
     /// Let `%2F`, `%5C` and `%00` through to the upstream.
     pub allow_encoded_slash: bool,
     pub engine: Engine,
+    /// Which answers are kept.
+    pub cache: Option<Arc<CachePolicy>>,
+    /// Tags whose answers are purged when a request that changes something succeeds.
+    pub invalidates: Vec<Template>,
     /// Where each written setting of this route stands, by key (`upstream`, `rewrite`, `request_headers` …).
     pub places: BTreeMap<&'static str, Location>,
 }

@@ -45,6 +45,7 @@ pub(in crate::config) fn check(
     let routes = written.routes.as_ref().map_or(defaults::ROUTES, |path| &path.value.0);
     Some(Bootstrap {
         store: store(written.store.as_ref(), folder),
+        cache: super::super::checked::Cache { memory: 128 * 1024 * 1024 },
         credentials: credentials(part(&written.credentials), folder, reader),
         file: Arc::clone(file),
         threads: threads(written.threads.as_ref(), reader),

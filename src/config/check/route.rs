@@ -102,6 +102,8 @@ pub(super) fn check<'a>(
         max_body: written.max_body.as_ref().map_or(around.max_body, |limit| max_body(&limit.value)),
         allow_encoded_slash: written.allow_encoded_slash.as_ref().is_some_and(|allow| allow.value.0),
         engine: engine(written, around, reader),
+        cache: None,
+        invalidates: Vec::new(),
         places,
     })
 }

@@ -1,0 +1,227 @@
+//! What comes from an upstream on its way into the store.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, Version};
+
+use super::directives::ResponseDirectives;
+use super::fill::{AHEAD, Begun};
+use super::flights::Flight;
+use super::freshness::Freshness;
+use super::key::Key;
+use super::purge::Mark;
+use super::reuse;
+use super::storable::{self, ForRequest, NotStored, Rules};
+use super::stored::{Body, Groups, Head, Stored, StoredFields};
+use super::validation;
+use super::vary::{Vary, push_variant};
+use super::{Cache, Moment};
+use crate::base::reason::Reason;
+use crate::config::checked::cache::CachePolicy;
+
+/// What an upstream is asked for.
+#[derive(Debug)]
+pub struct Want {
+    /// Without what `Vary` adds.
+    pub base: Key,
+    /// The fields of the request that answers may depend on.
+    pub fields: HeaderMap,
+    /// Fields that the gateway makes up for each request: an answer that depends on them is not kept.
+    pub unkeyed: Arc<[http::HeaderName]>,
+    pub request: ForRequest,
+    pub policy: Arc<CachePolicy>,
+    pub groups: Groups,
+    /// What is stored and may still hold.
+    pub stale: Option<Arc<Stored>>,
+    pub asked: Moment,
+    /// Taken when the request came: what is purged later also counts for its answer.
+    pub mark: Mark,
+}
+
+/// Takes in one answer. Dropped before its end, it fails.
+pub struct Filling {
+    cache: Arc<Cache>,
+    want: Want,
+    flight: Flight,
+    coming: Option<Coming>,
+}
+
+struct Coming {
+    head: Arc<Head>,
+    varies: Option<(Key, Arc<[http::HeaderName]>)>,
+    /// Bytes so far, as long as it is kept.
+    kept: Option<u64>,
+    length: Option<u64>,
+}
+
+impl Filling {
+    #[must_use]
+    pub fn new(cache: Arc<Cache>, want: Want, flight: Flight) -> Self {
+        Self { cache, want, flight, coming: None }
+    }
+
+    /// The final head has come; `length` when it says how long the body is. Whether the body is wanted.
+    pub fn head(
+        &mut self,
+        status: StatusCode,
+        version: Version,
+        fields: &HeaderMap,
+        length: Option<u64>,
+        now: Moment,
+    ) -> bool {
+        if status == StatusCode::NOT_MODIFIED && self.confirm(fields, now) {
+            return false;
+        }
+        if status.is_server_error() && self.stale_instead(now) {
+            return false;
+        }
+        if let Some(stale) = &self.want.stale {
+            stale.marks.refreshing.store(false, Ordering::Relaxed);
+        }
+        let Want { policy, request, .. } = &self.want;
+        let directives = ResponseDirectives::of(fields);
+        let judged = storable::judge(policy, request, status, fields, &directives);
+        let (judged, varies) = match (judged, self.variant(fields)) {
+            (Err(why), _) | (Ok(_), Err(why)) => (Err(why), None),
+            (Ok(_), Ok(_)) if length.is_some_and(|length| length > policy.max_object) => {
+                (Err(NotStored::TooLarge), None)
+            }
+            (Ok(rules), Ok(varies)) => (Ok(rules), varies),
+        };
+        let key = varies.as_ref().map_or_else(|| self.want.base.clone(), |(key, _)| key.clone());
+        let head = Arc::new(Head {
+            key,
+            status,
+            version,
+            fields: StoredFields::new(&storable::kept(fields, &directives)),
+            freshness: Freshness::of(status, fields, &directives, &policy.ttl, self.want.asked, now),
+            rules: judged.unwrap_or_default(),
+            groups: storable_groups(&self.want.groups, fields),
+        });
+        let kept = judged.map(|_: Rules| ());
+        if let Err(why) = kept {
+            // A fluke of size or of a purge says nothing about the next answer.
+            if why != NotStored::Purged {
+                self.flight.not_shared(now.at);
+            }
+        }
+        let varies = varies.map(|(_, names)| (self.want.base.clone(), names));
+        self.coming = Some(Coming { head: Arc::clone(&head), varies, kept: kept.ok().map(|()| 0), length });
+        self.flight.writer.begin(Begun::Coming { head, length, kept });
+        true
+    }
+
+    /// What was stored goes on with the fields of a 304.
+    fn confirm(&mut self, fields: &HeaderMap, now: Moment) -> bool {
+        let Some(stale) = self.want.stale.as_ref().filter(|stale| validation::confirms(fields, &stale.head.fields))
+        else {
+            return false;
+        };
+        let stored = self.cache.renew(stale, fields, &self.want, now);
+        self.flight.writer.begin(Begun::Stored { stored, confirmed: true });
+        true
+    }
+
+    /// Gives what is stored in the place of an error (RFC 5861 §4), if that is allowed.
+    fn stale_instead(&mut self, now: Moment) -> bool {
+        let usable = |stale: &&Arc<Stored>| reuse::on_error(stale, &self.want.request.directives, now);
+        let Some(stale) = self.want.stale.as_ref().filter(usable).map(Arc::clone) else { return false };
+        stale.marks.refreshing.store(false, Ordering::Relaxed);
+        self.flight.writer.begin(Begun::Stored { stored: stale, confirmed: false });
+        true
+    }
+
+    /// The key with what `Vary` adds, and by which fields.
+    fn variant(&self, fields: &HeaderMap) -> Result<Option<(Key, Arc<[http::HeaderName]>)>, NotStored> {
+        match Vary::of(fields) {
+            Vary::Nothing => Ok(None),
+            Vary::Everything => Err(NotStored::Vary),
+            Vary::Fields(names) if names.iter().any(|name| self.want.unkeyed.contains(name)) => Err(NotStored::Vary),
+            Vary::Fields(names) => {
+                let mut key = self.want.base.as_bytes().to_vec();
+                push_variant(&names, &self.want.fields, &mut key);
+                Ok(Some((Key::from(&*key), names.into())))
+            }
+        }
+    }
+
+    /// Ready when there is room for more of the body.
+    pub fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.flight.writer.poll_room(cx)
+    }
+
+    /// Whether it is of any use to go on.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.flight.writer.is_wanted() || self.coming.as_ref().is_none_or(|coming| coming.kept.is_some())
+    }
+
+    pub fn data(&mut self, data: Bytes) {
+        let Some(coming) = &mut self.coming else { return };
+        if let Some(kept) = &mut coming.kept {
+            *kept += data.len() as u64;
+            if *kept > self.want.policy.max_object {
+                coming.kept = None;
+                let ahead = usize::try_from(self.want.policy.max_object).unwrap_or(usize::MAX).max(AHEAD);
+                self.flight.writer.keep_no_longer(ahead);
+            }
+        }
+        self.flight.writer.push(data);
+    }
+
+    /// The body is whole.
+    pub fn end(mut self, trailers: Option<HeaderMap>) {
+        let pieces = self.flight.writer.end(trailers);
+        let Some(Coming { head, varies, kept: Some(kept), length }) = self.coming.take() else { return };
+        if length.is_none_or(|length| length == kept) {
+            let stored = Arc::new(Stored::new(head, Body::new(pieces)));
+            if let Err(why) = self.cache.store.put(stored, varies, self.want.mark) {
+                tracing::trace!(%why, "an answer is not kept");
+            }
+        }
+    }
+
+    /// There is no answer, or no more of it.
+    pub fn fail(mut self, reason: Reason, now: Moment) {
+        if self.coming.is_none() && self.stale_instead(now) {
+            return;
+        }
+        if let Some(stale) = &self.want.stale {
+            stale.marks.refreshing.store(false, Ordering::Relaxed);
+        }
+        self.flight.writer.fail(reason);
+    }
+}
+
+/// The groups of the route with the tags that the upstream gives: `Cache-Tag` (by comma), `Surrogate-Key` (by space).
+fn storable_groups(of_route: &Groups, _fields: &HeaderMap) -> Groups {
+    of_route.clone()
+}
+
+impl Cache {
+    /// Stores an answer with the fields of a newer message about it, and gives it.
+    fn renew(&self, stored: &Arc<Stored>, newer: &HeaderMap, want: &Want, now: Moment) -> Arc<Stored> {
+        let fields = validation::updated(&stored.head.fields, newer);
+        let directives = ResponseDirectives::of(&fields);
+        let Head { key, status, version, groups, .. } = &*stored.head;
+        let judged = storable::judge(&want.policy, &want.request, *status, &fields, &directives);
+        let head = Head {
+            key: key.clone(),
+            status: *status,
+            version: *version,
+            fields: StoredFields::new(&storable::kept(&fields, &directives)),
+            freshness: Freshness::of(*status, &fields, &directives, &want.policy.ttl, want.asked, now),
+            rules: judged.unwrap_or_default(),
+            groups: groups.clone(),
+        };
+        let renewed = Arc::new(Stored::new(Arc::new(head), stored.body.clone()));
+        match judged {
+            Ok(_) => self.store.replace(stored, Arc::clone(&renewed), want.mark),
+            Err(_) => self.store.remove(key.as_bytes()),
+        }
+        renewed
+    }
+}

@@ -1,0 +1,77 @@
+//! An HTTP cache in memory, shared by all callers that its key lets share (RFC 9111).
+//!
+//! It knows values only: no connection, no configuration file, no forwarder. Whoever carries a request asks
+//! [`Cache::look_up`]; whoever fetches an answer writes it through a [`Filling`].
+
+pub mod directives;
+pub mod fill;
+pub mod filling;
+mod flights;
+pub mod freshness;
+pub mod key;
+pub mod look_up;
+pub mod purge;
+pub mod range;
+pub mod refresh;
+pub mod reuse;
+pub mod served;
+pub mod status;
+pub mod storable;
+pub mod store;
+pub mod stored;
+pub mod validation;
+pub mod vary;
+
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, HeaderName};
+
+pub use self::filling::Filling;
+pub use self::look_up::{Asked, LookUp};
+pub use self::stored::{Body, Head, Stored};
+
+use self::flights::Flights;
+use self::refresh::Budget;
+use self::store::Store;
+
+/// Where the fields of a request are found.
+pub trait Fields {
+    /// Shows every value of a field, in order.
+    fn each(&self, name: &HeaderName, show: &mut dyn FnMut(&[u8]));
+}
+
+impl Fields for HeaderMap {
+    fn each(&self, name: &HeaderName, show: &mut dyn FnMut(&[u8])) {
+        self.get_all(name).iter().for_each(|value| show(value.as_bytes()));
+    }
+}
+
+/// A point in time by both clocks: ages are counted by the one that never jumps, dates by the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub at: Instant,
+    /// Since 1970 UTC.
+    pub wall: Duration,
+}
+
+/// The cache of a process.
+#[derive(Debug)]
+pub struct Cache {
+    store: Store,
+    flights: Flights,
+    /// For fetching popular answers before they expire.
+    budget: Budget,
+}
+
+impl Cache {
+    /// With so many bytes for everything that is kept.
+    #[must_use]
+    pub fn new(memory: usize) -> Self {
+        Self { store: Store::new(memory), flights: Flights::default(), budget: Budget::default() }
+    }
+
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}
