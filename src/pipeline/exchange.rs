@@ -221,6 +221,8 @@ pub struct Exchange {
     pub body_pause: Duration,
     /// Pieces of the answer are to leave as they come, although its length is known.
     pub prompt: AtomicBool,
+    /// The cache asks, not a client: the answer goes into the cache as it is, and nothing is logged.
+    pub fetches: bool,
     /// The deadline stands for the whole request, not for its stage.
     by_total: AtomicBool,
     progress: Mutex<Progress>,
@@ -272,6 +274,7 @@ impl Exchange {
             granted: Granted::default(),
             body_pause: Duration::ZERO,
             prompt: AtomicBool::new(false),
+            fetches: false,
             by_total: AtomicBool::new(false),
             progress: Mutex::default(),
             spare: Spare::default(),
@@ -289,6 +292,21 @@ impl Exchange {
         self.body_pause = body_pause;
     }
 
+    /// An exchange of its own for what the cache asks for on behalf of this request.
+    #[must_use]
+    pub fn fetching(&self, plan: Forward, deadline: Arc<Deadline>) -> Arc<Self> {
+        let mut exchange = Self::new();
+        exchange.facts.request_id.clone_from(&self.facts.request_id);
+        exchange.facts.method.push_str(Method::GET.as_str());
+        exchange.facts.version = Version::HTTP_11;
+        exchange.route = self.route;
+        exchange.plan = Some(plan);
+        exchange.fetches = true;
+        let held = Held { snapshot: Arc::clone(&self.snapshot), connection: Arc::clone(&self.connection), deadline };
+        exchange.begin(held, self.body_pause);
+        Arc::new(exchange)
+    }
+
     /// Ends a request that has been finished: its memory serves another one of this thread, and what it held is let go.
     /// When somebody else still holds the exchange, it ends with the last who does.
     pub fn recycle(mut exchange: Arc<Self>) {
@@ -301,7 +319,7 @@ impl Exchange {
 
     /// Leaves memory only, and says how much of it is for texts; what facts remain are replaced as a whole.
     fn clear(&mut self) -> usize {
-        let Self { held, facts, route, plan, granted, body_pause: _, prompt, by_total, progress, spare } = self;
+        let Self { held, facts, route, plan, granted, body_pause: _, prompt, fetches, by_total, progress, spare } = self;
         *held = None;
         *route = None;
         granted.clear();
@@ -312,6 +330,7 @@ impl Exchange {
             spare.added.clear();
         }
         *prompt.get_mut() = false;
+        *fetches = false;
         *by_total.get_mut() = false;
         *progress.get_mut().unwrap_or_else(PoisonError::into_inner) = Progress::default();
         facts.capacity() + spare.target.capacity() + spare.added.capacity()

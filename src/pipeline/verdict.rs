@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::base::field::Known;
 use crate::base::reason::Reason;
@@ -47,6 +47,16 @@ pub struct Forward {
     /// A WebSocket client offered its token as a protocol beside `bearer`: when the upstream chooses none of the others, the
     /// client is told `bearer`, because browsers fail a connection on which none was chosen.
     pub agrees_to_bearer: bool,
+}
+
+/// What an upstream is asked on behalf of the cache, beside what the plan says. There is no body.
+#[derive(Debug)]
+pub struct FetchRequest {
+    /// GET.
+    pub method: Method,
+    pub host: HeaderValue,
+    /// All fields but Host, as the upstream gets them: those of the plan are among them.
+    pub fields: HeaderMap,
 }
 
 impl Forward {
