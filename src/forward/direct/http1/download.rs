@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use http::{Method, StatusCode, Version};
 
-use super::answer::{self, Reframing};
+use crate::forward::answer::{self, Reframing};
 use super::splice::{Moved, Splice, WORTHWHILE};
 use crate::base::clock;
 use crate::base::reason::Reason;

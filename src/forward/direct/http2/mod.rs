@@ -6,6 +6,7 @@ mod upload;
 
 use std::future::poll_fn;
 
+pub use self::head::final_fields;
 pub use self::upload::Upload;
 
 use self::relay::Relay;
