@@ -59,7 +59,7 @@ impl Cache {
     }
 
     /// The whole key of a request, what is stored under it, and whether answers depend on fields.
-    fn select(&self, base: &[u8], fields: &dyn Fields) -> (Key, Option<Arc<Stored>>, bool) {
+    pub(super) fn select(&self, base: &[u8], fields: &dyn Fields) -> (Key, Option<Arc<Stored>>, bool) {
         match self.store.get(base) {
             Some(Slot::Answer(stored)) => (stored.head.key.clone(), Some(stored), false),
             None => (Key::from(base), None, false),

@@ -78,7 +78,16 @@ impl<'h, 'b> ResponseHead<'h, 'b> {
     #[must_use]
     pub fn stored(status: StatusCode, version: Version, fields: &'h mut [Header<'b>], length: Option<u64>) -> Self {
         let framing = length.map_or(BodyFraming::UntilClose, BodyFraming::Length);
-        Self { status, phrase: phrase(status), version, fields, framing, persistent: true, has_date: true, nominates: false }
+        Self {
+            status,
+            phrase: phrase(status),
+            version,
+            fields,
+            framing,
+            persistent: true,
+            has_date: true,
+            nominates: false,
+        }
     }
 }
 
@@ -123,6 +132,12 @@ impl ResponseHead<'_, '_> {
             (Some(_), true) => return Err(Invalid),
         };
         Ok(())
+    }
+
+    /// The fields, but those that were taken off.
+    pub fn carried(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let there = self.fields.iter().filter(|field| !field.name.is_empty());
+        there.map(|field| (field.name.as_bytes(), field.value))
     }
 
     /// Takes off what is for the connection to the upstream only (RFC 9110 §7.6.1).

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use http::header::{COOKIE, EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE};
 use http::header::{CONTENT_LENGTH, IF_UNMODIFIED_SINCE, RANGE, UPGRADE};
+use http::header::{COOKIE, EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::admit::Admitted;
@@ -339,8 +339,15 @@ impl<V: RequestView> Question<'_, '_, V> {
 /// What [`Question::look_up`] found.
 pub(super) enum Found {
     /// Given at once; `stored` when it is to be fetched anew as well.
-    Stored { part: CachePart, stored: Option<Arc<Stored>> },
-    Ask { key: Key, stale: Option<Arc<Stored>>, outcome: Outcome },
+    Stored {
+        part: CachePart,
+        stored: Option<Arc<Stored>>,
+    },
+    Ask {
+        key: Key,
+        stale: Option<Arc<Stored>>,
+        outcome: Outcome,
+    },
     /// The cache stays out of it.
     Nothing(Outcome),
     NoCache,

@@ -220,7 +220,21 @@ impl Exchange {
 
     /// Leaves memory only, and says how much of it is for texts; what facts remain are replaced as a whole.
     fn clear(&mut self) -> usize {
-        let Self { held, facts, route, plan, cache, granted, body_pause: _, prompt, fetches, told: _, by_total, progress, spare } = self;
+        let Self {
+            held,
+            facts,
+            route,
+            plan,
+            cache,
+            granted,
+            body_pause: _,
+            prompt,
+            fetches,
+            told: _,
+            by_total,
+            progress,
+            spare,
+        } = self;
         *held = None;
         *route = None;
         *cache = None;

@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod facts;
 pub mod finish;
 mod gate;
+pub mod heard;
 pub mod rescue;
 pub mod respond;
 mod shelf;

@@ -187,7 +187,8 @@ impl Builder {
             let request_edits = RequestEdits::compile(&written.request_headers, &kept);
             let cache = written.cache.as_ref().map(|policy| CompiledCache::compile(policy, &names, built.identity));
             let cache = cache.transpose().map_err(|error| vec![format!("cache.tags: {error}")])?;
-            let invalidates = tags(&written.invalidates, &names).map_err(|error| vec![format!("invalidates: {error}")])?;
+            let invalidates =
+                tags(&written.invalidates, &names).map_err(|error| vec![format!("invalidates: {error}")])?;
             Ok(CompiledAction { guard, request_edits, cache, invalidates, written, target })
         });
         CompiledRoute { log_name: Escaped::new(&name), name, at, matches, action, metrics }

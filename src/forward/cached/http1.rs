@@ -94,7 +94,10 @@ async fn relay(
                 out.extend_from_slice(b"0\r\n");
                 if let Some(trailers) = parts.take_trailers() {
                     for (name, value) in &*trailers {
-                        super::super::head::put(&mut out, &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+                        super::super::head::put(
+                            &mut out,
+                            &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"],
+                        );
                     }
                 }
                 out.extend_from_slice(b"\r\n");

@@ -22,7 +22,7 @@ use crate::cache::status::{Kind, Outcome};
 use crate::cache::storable::NotStored;
 use crate::cache::{Filling, Moment};
 use crate::listener::worker::Worker;
-use crate::pipeline::cached::{Ask, CachePart, Work, part_of};
+use crate::pipeline::cached::{Ask, Work, part_of};
 use crate::pipeline::exchange::{Exchange, Stage};
 
 pub use self::http1::deliver as deliver_http1;
@@ -189,9 +189,8 @@ impl Lines {
     /// The fields of the answer, before the edits of the route.
     fn fields<'a>(&'a self, served: &'a Served) -> Vec<Header<'a>> {
         let Served { head, without, instead, .. } = served;
-        let stays = |name: &http::HeaderName| {
-            !without.contains(name) && !instead.iter().any(|(other, _)| other == name)
-        };
+        let stays =
+            |name: &http::HeaderName| !without.contains(name) && !instead.iter().any(|(other, _)| other == name);
         let stored = head.fields.iter().filter(|(name, _)| stays(name));
         let all = stored.chain(instead.iter().map(|(name, value)| (name, value)));
         let mut fields = Vec::with_capacity(24);

@@ -23,6 +23,7 @@ use crate::config::checked::UpstreamProtocol;
 use crate::forward::ATTEMPTS;
 use crate::listener::worker::Drain;
 use crate::pipeline::exchange::{Exchange, Stage};
+use crate::pipeline::heard::heard;
 use crate::pipeline::{finish, respond};
 use crate::telemetry::metrics::UpstreamConnection as Outcome;
 use crate::transform::headers::FieldList;
@@ -227,6 +228,8 @@ impl ProxyHttp for Engine {
             }
             exchange.prompt.store(response.headers.contains_key(CONTENT_LENGTH), Ordering::Relaxed);
             exchange.progress().status = response.status.as_u16();
+            let fields = response.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+            heard(exchange, response.status, fields);
             respond::edit(exchange, response.version, &mut PingoraResponse(response));
         }
         Ok(())
