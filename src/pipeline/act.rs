@@ -55,9 +55,11 @@ impl Admitted<'_> {
             return Err(Reason::Internal.into());
         };
         let Undecided { facts, plan, cache, granted, spare, .. } = undecided;
-        let request_id = &facts.request_id;
         let query = left_of_query(action, request.query());
         let query = query.as_deref();
+        facts.credential_in_query = query.map(str::len) != request.query().map(str::len);
+        let facts = &*facts;
+        let request_id = &facts.request_id;
         let param = |position| params.get(path, position).unwrap_or_default();
         Ok(Some(match (&action.target, &action.written.target) {
             (Target::Forward { upstream, rewrite }, RouteTarget::Forward { host, .. }) => {

@@ -36,6 +36,8 @@ pub struct Facts {
     pub plain: bool,
     /// Who calls, as soon as a credential was found good.
     pub caller: Option<Caller>,
+    /// A credential stood in the query: no cache behind us may keep the answer (RFC 6750 §2.3).
+    pub credential_in_query: bool,
     /// What policies that are only observed would have refused it for.
     pub observed: Vec<Reason>,
     /// The limit that refused it, or else the first that would have.
@@ -78,6 +80,7 @@ impl Facts {
             has_user_agent: false,
             plain: false,
             caller: None,
+            credential_in_query: false,
             observed: Vec::new(),
             limit: None,
         }
@@ -99,6 +102,7 @@ impl Facts {
             has_user_agent,
             plain,
             caller,
+            credential_in_query,
             observed,
             limit,
         } = self;
@@ -115,7 +119,7 @@ impl Facts {
         user_agent.extend_from_slice(told.user_agent.unwrap_or_default());
         *has_user_agent = told.user_agent.is_some();
         *plain = told.plain;
-        (*caller, *limit) = (None, None);
+        (*caller, *limit, *credential_in_query) = (None, None, false);
         observed.clear();
     }
 

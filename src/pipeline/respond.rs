@@ -1,6 +1,6 @@
 //! What happens to an upstream's answer head on its way to the client.
 
-use http::header::{CONNECTION, VIA};
+use http::header::{CACHE_CONTROL, CONNECTION, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 use super::cached::CachePart;
@@ -48,6 +48,9 @@ pub fn hop_by_hop(fields: &HeaderMap) -> Vec<HeaderName> {
 pub fn edit(exchange: &Exchange, received: Version, answer: &mut impl FieldList) {
     answer.append(&VIA, &via(received));
     answer.set_text(&REQUEST_ID, exchange.facts.request_id.as_str());
+    if exchange.facts.credential_in_query {
+        answer.append_text(&CACHE_CONTROL, "private");
+    }
     if let Some(action) = exchange.route().and_then(|route| route.action.as_ref().ok()) {
         tell_limits(&exchange.granted, action.written.limit_fields, answer);
         if let Some(part) = &exchange.cache {
