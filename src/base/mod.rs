@@ -8,6 +8,7 @@ pub mod duration;
 pub mod field;
 pub mod host_pattern;
 pub mod location;
+pub mod query;
 pub mod reason;
 pub mod rejection;
 pub mod secret;

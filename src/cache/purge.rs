@@ -9,7 +9,7 @@ pub enum Purge {
     Route(Arc<str>),
     Partner(Arc<str>),
     Tag(Arc<str>),
-    /// Every answer whose path this is, with whatever query: a resource without one.
+    /// Every answer whose key begins with this path ([`push_path`](super::key::push_path)): with whatever query, for every caller.
     Path(Arc<[u8]>),
     /// Every answer whose key begins with this resource ([`push_resource`](super::key::push_resource)), for every caller.
     Resource(Arc<[u8]>),

@@ -11,6 +11,7 @@ use super::facts::Facts;
 use super::verdict::{FetchRequest, Forward};
 use super::view::{BodyLength, RequestView};
 use crate::base::field::Known;
+use crate::base::query;
 use crate::base::reason::Reason;
 use crate::cache::directives::RequestDirectives;
 use crate::cache::filling::Want;
@@ -24,6 +25,8 @@ use crate::config::checked::cache::{Bypass, BypassOn, CacheScope};
 use crate::snapshot::{CompiledAction, CompiledCache};
 use crate::transform::lines::FieldLines;
 use crate::transform::rewrite::CompiledTemplate;
+
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What the cache has to do with a request.
 pub struct CachePart {
@@ -145,10 +148,10 @@ impl<V: RequestView> Question<'_, '_, V> {
                 crumbs.filter_map(|crumb| super::credential::of_crumb(crumb, name)).any(fits)
             }
             BypassOn::Query(name) => {
-                let pairs = crate::route::query::pairs(self.query);
-                pairs.filter(|(key, _)| crate::route::query::is_named(key, name)).any(|(_, found)| {
+                let pairs = query::pairs(self.query);
+                pairs.filter(|(key, _)| query::is_named(key, name)).any(|(_, found)| {
                     let value = value.as_ref();
-                    value.is_none_or(|value| crate::route::query::decoded(found.as_bytes()).eq(value.bytes()))
+                    value.is_none_or(|value| query::decoded(found.as_bytes()).eq(value.bytes()))
                 })
             }
         }
@@ -156,7 +159,8 @@ impl<V: RequestView> Question<'_, '_, V> {
 
     fn write_key(&self, cache: &CompiledCache, scope: Scope<'_>, facts: &Facts, out: &mut Vec<u8>) {
         let policy = &cache.policy.key;
-        let counts = self.query;
+        let mut room = String::new();
+        let counts = self.query.and_then(|query| key::counted(query, policy, &mut room));
         let seen = &self.admitted.chain.facts;
         let resource = Resource {
             scheme: seen.proto,
@@ -169,7 +173,7 @@ impl<V: RequestView> Question<'_, '_, V> {
         key::push_scope(scope, out);
         // A trusted proxy may have been asked for another host than we.
         let other = (self.request.authority() != Some(&*seen.host)).then_some(seen.host.as_bytes());
-        key::push_field(other, out);
+        key::push_field(&FORWARDED_HOST, other, out);
         let mut joined = Vec::new();
         for name in &policy.headers {
             joined.clear();
@@ -179,7 +183,7 @@ impl<V: RequestView> Question<'_, '_, V> {
                 joined.extend_from_slice(value);
                 is_there = true;
             }
-            key::push_field(is_there.then_some(&*joined), out);
+            key::push_field(name, is_there.then_some(&*joined), out);
         }
     }
 
