@@ -1,6 +1,7 @@
 //! Carrying a request to its upstream and the answer back.
 
 pub mod direct;
+pub mod fetch;
 pub mod head;
 pub mod pingora;
 mod response;
