@@ -236,7 +236,9 @@ impl Cache {
             push_path(scheme, host, path, &mut begins);
             self.store.purge(&Purge::Path(begins.into()), false);
         }
-        tags.iter().for_each(|tag| drop(self.store.purge(&Purge::Tag(tag.clone()), false)));
+        for tag in tags {
+            self.store.purge(&Purge::Tag(Arc::clone(tag)), false);
+        }
     }
 
     /// What an answer to HEAD says about what is stored for GET (RFC 9111 §4.3.5).

@@ -32,29 +32,33 @@ impl Forwarder {
     ///
     /// `UPSTREAM_UNAVAILABLE` when there is no endpoint; why the last attempt failed; or what the deadline of the exchange
     /// says when it passes.
-    pub async fn connect(&self, exchange: &mut Exchange, want: Want) -> Result<Connection, Reason> {
+    pub async fn connect(&self, exchange: &Exchange, want: Want) -> Result<Connection, Reason> {
+        let plan = exchange.plan.as_ref().ok_or(Reason::Internal)?;
         loop {
-            exchange.enter_alone(Stage::Connecting);
-            let (plan, progress) = exchange.plan_and_progress().ok_or(Reason::Internal)?;
-            let address = plan.upstream.cluster.pick_excluding(&progress.failed).ok_or(Reason::UpstreamUnavailable)?;
-            let key = Key { upstream: plan.upstream.pool_key, address };
-            let kept = if want == Want::Any { self.take(key) } else { None };
-            progress.attempts = progress.attempts.saturating_add(1);
-            progress.endpoint = Some(address);
-            progress.reused = kept.is_some();
+            exchange.enter(Stage::Connecting);
+            let (key, kept) = {
+                let mut progress = exchange.progress();
+                let address = plan.upstream.cluster.pick_excluding(&progress.failed);
+                let address = address.ok_or(Reason::UpstreamUnavailable)?;
+                let key = Key { upstream: plan.upstream.pool_key, address };
+                let kept = if want == Want::Any { self.take(key) } else { None };
+                progress.attempts = progress.attempts.saturating_add(1);
+                progress.endpoint = Some(address);
+                progress.reused = kept.is_some();
+                (key, kept)
+            };
             if let Some(kept) = kept {
                 plan.upstream.metrics.connection(UpstreamConnection::Reused);
                 return Ok(kept);
             }
             let began = clock::now();
-            let plan = exchange.plan.as_ref().ok_or(Reason::Internal)?;
             // In a box, so that the requests that find a kept connection do without its room.
             let opened = tokio::select! {
                 biased;
-                opened = Box::pin(open(address, plan)) => opened,
+                opened = Box::pin(open(key.address, plan)) => opened,
                 () = exchange.deadline.expired() => return Err(exchange.overdue().unwrap_or(Reason::Internal)),
             };
-            let (plan, progress) = exchange.plan_and_progress().ok_or(Reason::Internal)?;
+            let mut progress = exchange.progress();
             match opened {
                 Ok(io) => {
                     plan.upstream.metrics.connection(UpstreamConnection::Opened);
@@ -63,7 +67,7 @@ impl Forwarder {
                 }
                 Err(reason) => {
                     plan.upstream.metrics.connection(outcome(reason));
-                    progress.failed.push(address);
+                    progress.failed.push(key.address);
                     let other = plan.upstream.cluster.pick_excluding(&progress.failed);
                     if progress.attempts >= ATTEMPTS || other.is_none() {
                         return Err(reason);

@@ -1,6 +1,7 @@
 //! Forwarding without Pingora: HTTP/1.1 to the upstream, with a pool of kept connections for each worker thread.
 
 mod connect;
+mod fetch;
 mod http1;
 mod http2;
 mod outgoing;
@@ -65,7 +66,7 @@ impl Forwarder {
     }
 
     /// Whether there has to be another attempt; keeps the connection if it can carry another request.
-    fn conclude(&self, ended: Ended, connection: Connection, exchange: &mut Exchange) -> Result<bool, Reason> {
+    fn conclude(&self, ended: Ended, connection: Connection, exchange: &Exchange) -> Result<bool, Reason> {
         match ended {
             Ended::Answered { kept } => {
                 if kept {
@@ -73,7 +74,7 @@ impl Forwarder {
                 }
                 Ok(false)
             }
-            Ended::Stale if exchange.progress_mut().attempts < ATTEMPTS => Ok(true),
+            Ended::Stale if exchange.progress().attempts < ATTEMPTS => Ok(true),
             Ended::Stale => Err(Reason::UpstreamReset),
             Ended::Failed(reason) => Err(reason),
         }

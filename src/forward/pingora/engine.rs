@@ -31,6 +31,10 @@ use crate::transform::headers::FieldList;
 /// A small rest of a request body is read after an early answer, so that the connection can go on.
 const DRAIN: Duration = Duration::from_secs(1);
 
+/// The version of the message that an answer came in, which Pingora forgets on its way to whoever asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Received(pub Version);
+
 tokio::task_local! {
     /// The request that a session handed to Pingora belongs to.
     pub(super) static EXCHANGE: Arc<Exchange>;
@@ -195,6 +199,10 @@ impl ProxyHttp for Engine {
             progress.upstream_socket = None;
             progress.first_byte = Some(clock::now() - exchange.facts.started);
         }
+        if exchange.fetches {
+            let version = response.version;
+            response.extensions_mut().insert(Received(version));
+        }
         exchange.enter(Stage::Relaying);
         Ok(())
     }
@@ -210,7 +218,8 @@ impl ProxyHttp for Engine {
             response.remove_header(&name);
         }
         if !response.status.is_informational() {
-            if exchange.facts.version != Version::HTTP_2 {
+            let with_trailers = if exchange.fetches { response.version } else { exchange.facts.version };
+            if with_trailers != Version::HTTP_2 {
                 // What it announces does not come: Pingora drops the trailers of HTTP/1.1.
                 response.remove_header(&TRAILER);
             }
@@ -230,7 +239,10 @@ impl ProxyHttp for Engine {
             exchange.progress().status = response.status.as_u16();
             let fields = response.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
             heard(exchange, response.status, fields);
-            respond::edit(exchange, response.version, &mut PingoraResponse(response));
+            // What is fetched is edited each time it is given to a client.
+            if !exchange.fetches {
+                respond::edit(exchange, response.version, &mut PingoraResponse(response));
+            }
         }
         Ok(())
     }
@@ -246,7 +258,7 @@ impl ProxyHttp for Engine {
         exchange.progress().response_bytes += body.as_ref().map_or(0, Bytes::len) as u64;
         if end_of_stream && !session.as_downstream_mut().is_body_done() {
             exchange.enter(Stage::Answered);
-        } else {
+        } else if !(exchange.fetches && exchange.progress().stage == Stage::Answered) {
             exchange.touch();
         }
         Ok(None)
@@ -309,7 +321,7 @@ impl ProxyHttp for Engine {
         let reason = exchange.progress().reason.unwrap_or(Reason::Internal);
         tracing::debug!(request_id = exchange.facts.request_id.as_str(), %reason, %error, "request failed");
         let begun = session.response_written().is_some_and(|response| !response.status.is_informational());
-        // On HTTP/1.1 the front has the connection back and answers itself.
+        // On HTTP/1.1 the front has the connection back and answers itself; the cache is told by its session.
         if !begun && exchange.facts.version == Version::HTTP_2 && reason != Reason::ClientClosed {
             let answer = respond::failed(exchange, reason);
             let is_head = exchange.facts.method == Method::HEAD.as_str();

@@ -4,6 +4,7 @@
 
 mod engine;
 mod failure;
+mod fetch;
 mod handed;
 mod peer;
 mod stream;

@@ -114,8 +114,13 @@ pub fn interim_fields(answer: &mut ResponseHead<'_, '_>) -> Result<HeaderMap, Re
     fields(answer, false)
 }
 
-/// Without a length where there is no body (RFC 9110 §8.6).
-fn fields(answer: &mut ResponseHead<'_, '_>, with_length: bool) -> Result<HeaderMap, Reason> {
+/// The fields of an answer without what was for the upstream's connection; without a length where there is no body
+/// (RFC 9110 §8.6).
+///
+/// # Errors
+///
+/// Those of [`final_fields`].
+pub fn fields(answer: &mut ResponseHead<'_, '_>, with_length: bool) -> Result<HeaderMap, Reason> {
     answer.drop_hop_by_hop();
     let mut fields = HeaderMap::with_capacity(answer.fields.len() + OURS);
     for Header { name, value } in answer.fields.iter().filter(|field| !field.name.is_empty()) {
