@@ -170,6 +170,11 @@ impl Exchange {
         }
     }
 
+    /// The key that the decision has written last.
+    pub(super) fn spare_key(&self) -> &[u8] {
+        &self.spare.key
+    }
+
     pub(super) fn undecided(&mut self) -> Undecided<'_> {
         let Self { facts, route, plan, cache, granted, spare, .. } = self;
         Undecided { facts, route, plan, cache, granted, spare }
