@@ -13,6 +13,25 @@ impl Key {
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// What it says, for people.
+    #[must_use]
+    pub fn describe(&self) -> Described {
+        Described::default()
+    }
+}
+
+/// What a key says. The values of fields are left out: they may be secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Described {
+    /// With what counts of the query.
+    pub url: String,
+    /// Who shares the answer: `everyone`, `public`, `partner` or `subject`.
+    pub scope: &'static str,
+    pub partner: Option<String>,
+    /// Whose name the subject is.
+    pub by: Option<String>,
+    pub subject: Option<String>,
 }
 
 impl From<&[u8]> for Key {
@@ -57,6 +76,9 @@ pub struct Resource<'a> {
 
 /// Writes the parts of the resource. What is purged by URL is every key that begins so.
 pub fn push_resource(_resource: &Resource<'_>, _out: &mut Vec<u8>) {}
+
+/// Writes the parts of the resource but its query. What is purged by path is every key that begins so.
+pub fn push_path(_resource: &Resource<'_>, _out: &mut Vec<u8>) {}
 
 /// Writes whose answer it is.
 pub fn push_scope(_scope: Scope<'_>, _out: &mut Vec<u8>) {}

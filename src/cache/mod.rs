@@ -74,4 +74,10 @@ impl Cache {
     pub fn store(&self) -> &Store {
         &self.store
     }
+
+    /// How many answers are on their way from upstreams.
+    #[must_use]
+    pub fn coming(&self) -> usize {
+        self.flights.len()
+    }
 }

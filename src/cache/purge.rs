@@ -11,6 +11,8 @@ pub enum Purge {
     Tag(Arc<str>),
     /// Every answer whose key begins with this resource ([`push_resource`](super::key::push_resource)), for every caller.
     Resource(Arc<[u8]>),
+    /// The same for all queries of a path ([`push_path`](super::key::push_path)).
+    Path(Arc<[u8]>),
 }
 
 /// A point among all purges: what was fetched before a purge must not be kept after it.
