@@ -1,5 +1,6 @@
 //! Words that every room uses; imports nothing of ours.
 
+pub mod authority;
 pub mod byte_size;
 pub mod clock;
 pub mod crypto;

@@ -76,6 +76,13 @@ impl Store {
         0
     }
 
+    /// Every answer whose key begins so: with a whole resource ([`push_resource`](super::key::push_resource)), or with one but its
+    /// query ([`push_path`](super::key::push_path)). Looks at all that is stored.
+    #[must_use]
+    pub fn of_resource(&self, _resource: &[u8]) -> Vec<Arc<Stored>> {
+        Vec::new()
+    }
+
     #[must_use]
     pub fn numbers(&self) -> Numbers {
         Numbers::default()

@@ -56,6 +56,44 @@ fn describe(key: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if rest.is_empty() { Ok(()) } else { f.write_str(" (and what is no part of a key)") }
 }
 
+impl Key {
+    /// What it says, in parts.
+    #[must_use]
+    pub fn describe(&self) -> Described {
+        let mut described = Described::default();
+        let mut rest = self.as_bytes();
+        while let Some((kind, bytes)) = take(&mut rest) {
+            let text = || Shown(bytes).to_string();
+            match kind {
+                Kind::Scheme => described.url = text() + "://",
+                Kind::Host | Kind::Path => described.url.push_str(&text()),
+                Kind::Query => described.url.push_str(&format!("?{}", text())),
+                Kind::Everyone => described.scope = "everyone",
+                Kind::Public => described.scope = "public",
+                Kind::Partner => (described.scope, described.partner) = ("partner", Some(text())),
+                Kind::Subject => (described.scope, described.subject) = ("subject", Some(text())),
+                Kind::Issuer => described.by = Some(text()),
+                Kind::OfPartner => described.partner = Some(text()),
+                Kind::NoQuery | Kind::OfNone | Kind::Field | Kind::Variant | Kind::Value | Kind::NoValue => {}
+            }
+        }
+        described
+    }
+}
+
+/// What a key says. The values of fields are left out: they may be secrets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Described {
+    /// With what counts of the query.
+    pub url: String,
+    /// Who shares the answer: `everyone`, `public`, `partner` or `subject`.
+    pub scope: &'static str,
+    pub partner: Option<String>,
+    /// Whose name the subject is.
+    pub by: Option<String>,
+    pub subject: Option<String>,
+}
+
 fn is_secret(field: &str) -> bool {
     SECRET.iter().any(|word| field.contains(word))
 }
