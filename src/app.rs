@@ -93,7 +93,7 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
     let sandbox = start_sandbox(&bootstrap)?;
     let access_log = Arc::new(AccessLog::start(&bootstrap.access_log, bootstrap.threads, &metrics)?);
 
-    let lasting = LongLived::new(bootstrap.credentials.token_cache);
+    let lasting = LongLived::new(bootstrap.credentials.token_cache, bootstrap.cache.memory);
     let (keeping, watched_revocations) = Keeping::start(&bootstrap, &lasting, &metrics).await?;
     let builder =
         Builder { metrics: metrics.clone(), resolver: Arc::new(SystemResolver), runtime: runtime.clone(), lasting };

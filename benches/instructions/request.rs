@@ -77,7 +77,7 @@ impl Bench {
             metrics: metrics.clone(),
             resolver: Arc::new(Nowhere),
             runtime: runtime.handle().clone(),
-            lasting: LongLived::new(1 << 20),
+            lasting: LongLived::new(1 << 20, 1 << 20),
         };
         let snapshots = Arc::new(Snapshots::new(builder.build(routes, reading.report, None)));
         let off = AccessLogSettings { target: AccessLogTarget::Off, buffer: 1 };

@@ -11,12 +11,12 @@ use super::directives::ResponseDirectives;
 use super::fill::{AHEAD, Begun};
 use super::flights::Flight;
 use super::freshness::Freshness;
-use super::key::Key;
-use super::purge::Mark;
+use super::key::{Key, Resource, push_resource};
+use super::purge::{Mark, Purge};
 use super::reuse;
 use super::storable::{self, ForRequest, NotStored, Rules};
 use super::stored::{Body, Groups, Head, Stored, StoredFields};
-use super::validation;
+use super::validation::{self, ByHead};
 use super::vary::{Vary, push_variant};
 use super::{Cache, Moment};
 use crate::base::reason::Reason;
@@ -224,4 +224,38 @@ impl Cache {
         }
         renewed
     }
+
+    /// Purges what a request has changed that succeeded (RFC 9111 §4.4): every answer for its path, with whatever query, and for
+    /// those that its answer names; and what the route says by tags.
+    pub fn change(&self, change: &Change<'_>, fields: &HeaderMap) {
+        let Change { scheme, host, target, tags } = *change;
+        let others = validation::also_changed(scheme, host, target, fields);
+        for target in std::iter::once(target).chain(others.iter().map(String::as_str)) {
+            let path = target.split('?').next().unwrap_or(target);
+            let mut resource = Vec::new();
+            push_resource(&Resource { scheme, host, path, query: None }, &mut resource);
+            self.store.purge(&Purge::Path(resource.into()), false);
+        }
+        tags.iter().for_each(|tag| drop(self.store.purge(&Purge::Tag(tag.clone()), false)));
+    }
+
+    /// What an answer to HEAD says about what is stored for GET (RFC 9111 §4.3.5).
+    pub fn freshen(&self, want: &Want, status: StatusCode, fields: &HeaderMap, now: Moment) {
+        let (_, Some(stored), _) = self.select(want.base.as_bytes(), &want.fields) else { return };
+        match validation::by_head(status, fields, &stored) {
+            ByHead::Updates(fields) => drop(self.renew(&stored, &fields, want, now)),
+            ByHead::Invalidates => self.store.remove(stored.head.key.as_bytes()),
+            ByHead::Nothing => {}
+        }
+    }
+}
+
+/// A request that changes something.
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
+    pub scheme: &'a str,
+    pub host: &'a str,
+    /// Path and query.
+    pub target: &'a str,
+    pub tags: &'a [Arc<str>],
 }

@@ -38,8 +38,8 @@ impl Flights {
         Joined::Alone
     }
 
-    /// A flight for refreshing; `None` when there is one already.
-    pub fn begin(&self, _key: &Key) -> Option<Flight> {
+    /// A flight of one's own; `None` when there is one already.
+    pub fn begin(&self, _key: &Key) -> Option<(Flight, Reader)> {
         None
     }
 

@@ -8,8 +8,8 @@ use super::key::Key;
 use super::reuse::{self, Reuse};
 use super::status::Kind;
 use super::store::Slot;
-use super::stored::Stored;
-use super::vary::push_variant;
+use super::stored::{Head, Stored};
+use super::vary::{Vary, push_variant};
 use super::{Cache, Fields, Moment};
 use crate::config::checked::cache::CachePolicy;
 
@@ -72,5 +72,25 @@ impl Cache {
                 }
             }
         }
+    }
+
+    /// Whether an answer that was fetched for another request is for one with these fields, too (RFC 9111 §4.1).
+    #[must_use]
+    pub fn fits(&self, head: &Head, base: &[u8], fields: &dyn Fields) -> bool {
+        match Vary::of(&head.fields.to_map()) {
+            Vary::Nothing => true,
+            Vary::Everything => false,
+            Vary::Fields(names) => {
+                let mut key = base.to_vec();
+                push_variant(&names, fields, &mut key);
+                key == head.key.as_bytes()
+            }
+        }
+    }
+
+    /// The whole key of a request, as far as it is known.
+    #[must_use]
+    pub fn key_of(&self, base: &[u8], fields: &dyn Fields) -> Key {
+        self.select(base, fields).0
     }
 }

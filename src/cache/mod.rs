@@ -6,7 +6,7 @@
 pub mod directives;
 pub mod fill;
 pub mod filling;
-mod flights;
+pub mod flights;
 pub mod freshness;
 pub mod key;
 pub mod look_up;
@@ -73,5 +73,10 @@ impl Cache {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    #[must_use]
+    pub fn flights(&self) -> &Flights {
+        &self.flights
     }
 }

@@ -9,6 +9,8 @@ pub enum Purge {
     Route(Arc<str>),
     Partner(Arc<str>),
     Tag(Arc<str>),
+    /// Every answer whose path this is, with whatever query: a resource without one.
+    Path(Arc<[u8]>),
     /// Every answer whose key begins with this resource ([`push_resource`](super::key::push_resource)), for every caller.
     Resource(Arc<[u8]>),
 }

@@ -1,7 +1,9 @@
 //! Carrying a request to its upstream and the answer back.
 
+mod answer;
+pub mod cached;
 pub mod direct;
-pub mod fetch;
+mod fetch;
 pub mod head;
 pub mod pingora;
 mod response;

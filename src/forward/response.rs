@@ -73,6 +73,28 @@ pub fn parse<'h, 'b>(
     Ok(Some((head, length)))
 }
 
+impl<'h, 'b> ResponseHead<'h, 'b> {
+    /// Of an answer that was kept: its fields hold nothing that is for one hop, and a date.
+    #[must_use]
+    pub fn stored(status: StatusCode, version: Version, fields: &'h mut [Header<'b>], length: Option<u64>) -> Self {
+        let framing = length.map_or(BodyFraming::UntilClose, BodyFraming::Length);
+        Self {
+            status,
+            phrase: phrase(status),
+            version,
+            fields,
+            framing,
+            persistent: true,
+            has_date: true,
+            nominates: false,
+        }
+    }
+}
+
+fn phrase(status: StatusCode) -> &'static str {
+    status.canonical_reason().unwrap_or_default()
+}
+
 impl ResponseHead<'_, '_> {
     fn note(&mut self) -> Result<(), Invalid> {
         let (mut length, mut chunked) = (None, false);
@@ -110,6 +132,12 @@ impl ResponseHead<'_, '_> {
             (Some(_), true) => return Err(Invalid),
         };
         Ok(())
+    }
+
+    /// The fields, but those that were taken off.
+    pub fn carried(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let there = self.fields.iter().filter(|field| !field.name.is_empty());
+        there.map(|field| (field.name.as_bytes(), field.value))
     }
 
     /// Takes off what is for the connection to the upstream only (RFC 9110 §7.6.1).

@@ -16,6 +16,7 @@ use super::request::{Carried, Read, Refused, Request};
 use super::worker::Worker;
 use crate::base::deadline::{Deadline, Rest};
 use crate::base::reason::Reason;
+use crate::forward::cached::{self, Obtained};
 use crate::forward::head::write_answer;
 use crate::forward::{Returned, is_direct};
 use crate::pipeline::exchange::Exchange;
@@ -218,7 +219,7 @@ async fn serve_request(mut connection: Connection, last: bool) -> Option<Connect
             let Request { mut exchange, verdict, carried } = request;
             let next = match verdict {
                 Some(answer) => serve_answer(connection, &exchange, &answer, carried).await,
-                None => serve_forwarded(connection, &mut exchange, carried).await,
+                None => serve_planned(connection, &mut exchange, carried).await,
             };
             // Before the client has done its part: what it was granted ends with its answer.
             finish::finish(&exchange, &worker.access_log);
@@ -275,7 +276,36 @@ async fn serve_answer(mut connection: Connection, exchange: &Exchange, answer: &
     }
 }
 
-async fn serve_forwarded(mut connection: Connection, exchange: &mut Arc<Exchange>, carried: Carried) -> Next {
+/// What the cache takes part in, or else forwarded.
+async fn serve_planned(mut connection: Connection, exchange: &mut Arc<Exchange>, mut carried: Carried) -> Next {
+    let Connection { worker, io, .. } = &mut connection;
+    let Some(alone) = Arc::get_mut(exchange) else { return Next::Ends };
+    let reason = match cached::obtain(worker, alone).await {
+        Ok(Obtained::Forward) => return serve_forwarded(connection, exchange, carried).await,
+        Ok(Obtained::Served(served)) => {
+            let keep_alive = &mut carried.keep_alive;
+            *keep_alive &= !worker.drain.is_leaving();
+            let delivered = cached::deliver_http1(io, alone, *served, keep_alive, &mut carried.pending).await;
+            match delivered {
+                Ok(()) if carried.keep_alive => return Next::Drains(connection, carried),
+                Ok(()) => return Next::Closes(connection),
+                Err(reason) => reason,
+            }
+        }
+        Err(reason) => reason,
+    };
+    exchange.fail(reason);
+    let ended = Ended {
+        body_done: carried.guard.is_done(),
+        client_closed: reason == Reason::ClientClosed,
+        begun: exchange.progress().status != 0,
+        goes_on: carried.keep_alive && !carried.expects_continue,
+    };
+    connection.pending = carried.pending;
+    conclude(connection, exchange, &ended).await
+}
+
+async fn serve_forwarded(connection: Connection, exchange: &mut Arc<Exchange>, carried: Carried) -> Next {
     let (keep_alive, expects_continue) = (carried.keep_alive, carried.expects_continue);
     let Connection { worker, facts, deadline, io, .. } = connection;
     let direct = carried.upgrade || exchange.plan.as_ref().is_some_and(is_direct);
@@ -288,12 +318,32 @@ async fn serve_forwarded(mut connection: Connection, exchange: &mut Arc<Exchange
         },
     };
     let Returned { io, pending, body_done, client_closed, begun, reusable } = back;
-    connection = Connection { worker, facts, deadline, io, pending };
+    let connection = Connection { worker, facts, deadline, io, pending };
+    if exchange.progress().reason.is_none() {
+        let goes_on = reusable && body_done && !client_closed;
+        return if goes_on { Next::Goes(connection) } else { Next::Closes(connection) };
+    }
+    let ended = Ended { body_done, client_closed, begun, goes_on: keep_alive && !expects_continue };
+    conclude(connection, exchange, &ended).await
+}
+
+/// How far a request has come that failed.
+struct Ended {
+    body_done: bool,
+    client_closed: bool,
+    /// The client has a part of an answer.
+    begun: bool,
+    /// The connection may go on behind another answer.
+    goes_on: bool,
+}
+
+/// Tells the client what failed, if it can still be told.
+async fn conclude(mut connection: Connection, exchange: &Exchange, ended: &Ended) -> Next {
     let failed = exchange.progress().reason;
-    if let Some(reason) = failed.filter(|reason| *reason != Reason::ClientClosed && !begun) {
+    if let Some(reason) = failed.filter(|reason| *reason != Reason::ClientClosed && !ended.begun) {
         let Connection { worker, deadline, io, .. } = &mut connection;
         let answer = respond::failed(exchange, reason);
-        let close_after = !keep_alive || !body_done || client_closed || expects_continue;
+        let close_after = !ended.goes_on || !ended.body_done || ended.client_closed;
         deadline.set(worker.settings.deadlines.body);
         let is_head = exchange.facts.method == Method::HEAD.as_str();
         let written = send(io, &answer, close_after, is_head, deadline).await;
@@ -303,10 +353,6 @@ async fn serve_forwarded(mut connection: Connection, exchange: &mut Arc<Exchange
             (true, true) => Next::Closes(connection),
             (true, false) => Next::Goes(connection),
         };
-    }
-    if failed.is_none() {
-        let goes_on = reusable && body_done && !client_closed;
-        return if goes_on { Next::Goes(connection) } else { Next::Closes(connection) };
     }
     // A failed answer is cut short, so that no client takes a part for the whole.
     if exchange.facts.version == Version::HTTP_10 {

@@ -31,9 +31,11 @@ use super::worker::Worker;
 use crate::auth::issuer::KeysAwaited;
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
+use crate::forward::cached::{self, Obtained};
 use crate::forward::direct::Upload;
 use crate::forward::head::date;
 use crate::forward::is_direct;
+use crate::pipeline::cached::Work as CacheWork;
 use crate::pipeline::exchange::Exchange;
 use crate::pipeline::verdict::Answer;
 use crate::pipeline::{self, Given, finish, respond};
@@ -219,12 +221,14 @@ enum Work {
     /// Nothing is decided yet, and will not be before this is done.
     Awaits(Box<(KeysAwaited, Parts)>),
     Answer(Answer),
+    /// The cache has it, and nothing was planned.
+    Cached,
     Direct(Upload),
     Pingora(Box<Parts>),
 }
 
 impl<'w> Stream<'w> {
-    fn new(worker: &'w Worker, facts: &Arc<ConnectionFacts>, opened: Accepted) -> Self {
+    fn new(worker: &'w Arc<Worker>, facts: &Arc<ConnectionFacts>, opened: Accepted) -> Self {
         let _in_flight = worker.metrics.request_started();
         let (head, body) = opened.0.into_parts();
         let client = ClientStream::new(body, opened.1);
@@ -232,7 +236,7 @@ impl<'w> Stream<'w> {
     }
 
     fn decide(
-        worker: &'w Worker,
+        worker: &'w Arc<Worker>,
         facts: &Arc<ConnectionFacts>,
         head: Parts,
         client: ClientStream,
@@ -256,19 +260,27 @@ impl<'w> Stream<'w> {
         let work = match (verdict, exchange.plan.as_ref()) {
             (Some(answer), _) => Work::Answer(answer),
             (None, Some(plan)) if is_direct(plan) => Work::Direct(Upload::new(&head, plan, client.is_body_done())),
-            (None, _) => Work::Pingora(Box::new(head)),
+            (None, Some(_)) => Work::Pingora(Box::new(head)),
+            (None, None) => Work::Cached,
         };
         Self { exchange, client, work, _in_flight }
     }
 
     /// Serves the stream to its end; why it failed, when it did.
-    async fn serve(mut self, worker: &'w Worker) -> Option<Reason> {
+    async fn serve(mut self, worker: &'w Arc<Worker>) -> Option<Reason> {
+        let is_cached = self.exchange.cache.as_ref().is_some_and(|part| !matches!(part.work, CacheWork::Forward));
+        let is_over = is_cached && Box::pin(serve_cached(worker, &mut self.client, &mut self.exchange)).await;
         match self.work {
+            _ if is_over => tell(&mut self.client, &self.exchange).await,
             Work::Awaits(waiting) => {
                 let Self { exchange, client, _in_flight, .. } = self;
                 return Box::pin(Self::serve_later(worker, exchange, client, _in_flight, *waiting)).await;
             }
             Work::Answer(answer) => respond(&mut self.client, &self.exchange, &answer).await,
+            Work::Cached => {
+                self.exchange.fail(Reason::Internal);
+                tell(&mut self.client, &self.exchange).await;
+            }
             Work::Direct(mut upload) => {
                 match Arc::get_mut(&mut self.exchange) {
                     Some(alone) => worker.direct.forward_stream(&mut self.client, alone, &mut upload).await,
@@ -288,7 +300,7 @@ impl<'w> Stream<'w> {
     }
 
     async fn serve_later(
-        worker: &'w Worker,
+        worker: &'w Arc<Worker>,
         undecided: Arc<Exchange>,
         mut client: ClientStream,
         in_flight: InFlight<'w>,
@@ -308,6 +320,25 @@ impl<'w> Stream<'w> {
         let given = Given { waited: true, ..Given::default() };
         Self::decide(worker, &facts, head, client, in_flight, &given).serve(worker).await
     }
+}
+
+/// Serves a stream that the cache takes part in; `false` when it is to be forwarded.
+async fn serve_cached(worker: &Arc<Worker>, client: &mut ClientStream, exchange: &mut Arc<Exchange>) -> bool {
+    let Some(alone) = Arc::get_mut(exchange) else { return false };
+    let obtained = tokio::select! {
+        biased;
+        obtained = cached::obtain(worker, alone) => obtained,
+        () = poll_fn(|cx| client.poll_given_up(cx)) => Err(Reason::ClientClosed),
+    };
+    let served = match obtained {
+        Ok(Obtained::Forward) => return false,
+        Ok(Obtained::Served(served)) => cached::deliver_stream(client, alone, *served).await,
+        Err(reason) => Err(reason),
+    };
+    if let Err(reason) = served {
+        exchange.fail(reason);
+    }
+    true
 }
 
 /// Tells the client what failed, if anything did.

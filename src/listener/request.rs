@@ -221,4 +221,9 @@ impl<'a, 'b> RequestView for Http1View<'a, 'b> {
     fn known<'v>(&'v self, field: Known) -> impl DoubleEndedIterator<Item = &'v [u8]> + use<'v, 'a, 'b> {
         self.head.values(field)
     }
+
+    fn fields<'v>(&'v self) -> impl Iterator<Item = (&'v str, &'v [u8])> + use<'v, 'a, 'b> {
+        let carried = self.head.known_fields().filter(|(known, field)| !self.head.is_for_this_hop(*known, field.name));
+        carried.map(|(_, field)| (field.name, field.value))
+    }
 }

@@ -10,9 +10,11 @@ use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue};
 
 use super::admit::Admitted;
+use super::cached::{Found, Question};
 use super::caller::Caller;
 use super::credential::{self, BEARER};
-use super::exchange::{Facts, Undecided};
+use super::exchange::Undecided;
+use super::facts::Facts;
 use super::rescue::REQUEST_ID;
 use super::respond::{tell_limits, via};
 use super::verdict::{Answer, Forward};
@@ -24,7 +26,7 @@ use crate::config::checked::{HostRewrite, RouteTarget};
 use crate::rate_limit::Granted;
 use crate::route::Params;
 use crate::route::query;
-use crate::snapshot::{CompiledAction, CompiledIdentity, CompiledUpstream, Gate, Target};
+use crate::snapshot::{CompiledAction, CompiledIdentity, CompiledRoute, CompiledUpstream, Gate, Snapshot, Target};
 use crate::transform::headers::{self, Withheld};
 use crate::transform::lines::FieldLines;
 use crate::transform::request_id::RequestId;
@@ -42,25 +44,39 @@ const REPLACED: KnownSet = KnownSet::of(&[
 impl Admitted<'_> {
     pub(super) fn act<V: RequestView>(
         &self,
-        gate: &Gate,
-        action: &CompiledAction,
+        snapshot: &Snapshot,
+        index: usize,
         request: &V,
         path: &str,
         params: &Params,
         undecided: Undecided<'_>,
     ) -> Result<Option<Answer>, Rejection> {
-        let Undecided { facts, plan, granted, spare, .. } = undecided;
-        let request_id = &facts.request_id;
+        let Some(CompiledRoute { name, action: Ok(action), .. }) = snapshot.routes.get(index) else {
+            return Err(Reason::Internal.into());
+        };
+        let Undecided { facts, plan, cache, granted, spare, .. } = undecided;
         let query = left_of_query(action, request.query());
         let query = query.as_deref();
+        facts.credential_in_query = query.map(str::len) != request.query().map(str::len);
+        let facts = &*facts;
+        let request_id = &facts.request_id;
         let param = |position| params.get(path, position).unwrap_or_default();
         Ok(Some(match (&action.target, &action.written.target) {
             (Target::Forward { upstream, rewrite }, RouteTarget::Forward { host, .. }) => {
+                let lasting = &snapshot.gate.lasting.cache;
+                let question = Question { admitted: self, action, lasting, request, path, query, route: name };
+                let found = question.look_up(&mut spare.key, facts)?;
+                if let Found::Stored { part, stored: None } = found {
+                    *cache = Some(part);
+                    return Ok(None);
+                }
                 let mut target = take(&mut spare.target);
                 write_target(&mut target, rewrite.as_ref(), path, query, param);
                 let to = Destination { upstream, host, target };
                 let added = FieldLines::reusing(take(&mut spare.added));
-                *plan = Some(self.forward(gate, action, to, added, facts, request)?);
+                let planned = self.forward(&snapshot.gate, action, to, added, facts, request)?;
+                *cache = question.part(found, snapshot.caches, &spare.key, &planned, facts, param);
+                *plan = Some(planned);
                 return Ok(None);
             }
             (Target::Redirect { location: template }, RouteTarget::Redirect { status, .. }) => {

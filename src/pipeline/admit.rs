@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use http::Version;
 
-use super::exchange::{Facts, Told};
+use super::facts::{Facts, Told};
 use super::view::RequestView;
 use crate::base::field::Known;
 use crate::base::host_pattern;

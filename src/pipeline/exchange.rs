@@ -1,14 +1,15 @@
 //! One request from admission to its line in the log.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::{Method, Version};
+use http::{Method, StatusCode, Version};
 
-use super::caller::Caller;
+use super::cached::CachePart;
+use super::facts::Facts;
 use super::shelf;
 use super::verdict::Forward;
 use crate::base::clock;
@@ -19,126 +20,6 @@ use crate::listener::client_io::ConnectionFacts;
 use crate::rate_limit::Granted;
 use crate::snapshot::{CompiledRoute, Snapshot};
 use crate::telemetry::metrics::RouteMetrics;
-use crate::transform::request_id::RequestId;
-use crate::transform::trace::TraceId;
-
-/// What is known of a request after its head, kept for the log and for answers.
-#[derive(Debug)]
-pub struct Facts {
-    pub started: Instant,
-    /// Since 1970 UTC.
-    pub started_at: Duration,
-    pub request_id: RequestId,
-    pub trace_id: Option<TraceId>,
-    /// The client by the trusted-proxies rule.
-    pub client: IpAddr,
-    /// As sent; empty when the head could not be read.
-    pub method: String,
-    /// Normalised, without a port; empty when there is none.
-    pub host: String,
-    /// In normal form; as sent when it has none.
-    pub path: String,
-    pub version: Version,
-    /// UTF-8; its memory stays when there is none.
-    user_agent: Vec<u8>,
-    has_user_agent: bool,
-    /// The client asked for plain text rather than a problem document.
-    pub plain: bool,
-    /// Who calls, as soon as a credential was found good.
-    pub caller: Option<Caller>,
-    /// What policies that are only observed would have refused it for.
-    pub observed: Vec<Reason>,
-    /// The limit that refused it, or else the first that would have.
-    pub limit: Option<Arc<str>>,
-}
-
-/// What there is to say of a request; anything may be borrowed, as it is copied.
-#[derive(Debug)]
-pub(super) struct Told<'a> {
-    pub request_id: RequestId,
-    pub trace_id: Option<TraceId>,
-    pub client: IpAddr,
-    pub method: &'a str,
-    pub host: &'a str,
-    pub path: &'a str,
-    pub version: Version,
-    pub user_agent: Option<&'a [u8]>,
-    pub plain: bool,
-}
-
-impl Facts {
-    /// Whether hearing the request twice does no more than hearing it once (RFC 9110 §9.2.2).
-    #[must_use]
-    pub fn is_idempotent(&self) -> bool {
-        Method::from_bytes(self.method.as_bytes()).is_ok_and(|method| method.is_idempotent())
-    }
-
-    fn new() -> Self {
-        Self {
-            started: clock::now(),
-            started_at: Duration::ZERO,
-            request_id: RequestId::default(),
-            trace_id: None,
-            client: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            method: String::new(),
-            host: String::new(),
-            path: String::new(),
-            version: Version::HTTP_11,
-            user_agent: Vec::new(),
-            has_user_agent: false,
-            plain: false,
-            caller: None,
-            observed: Vec::new(),
-            limit: None,
-        }
-    }
-
-    /// Makes these the facts of a request that begins now, every one of them, in the memory of those before.
-    pub(super) fn tell(&mut self, told: &Told<'_>) {
-        let Self {
-            started,
-            started_at,
-            request_id,
-            trace_id,
-            client,
-            method,
-            host,
-            path,
-            version,
-            user_agent,
-            has_user_agent,
-            plain,
-            caller,
-            observed,
-            limit,
-        } = self;
-        (*started, *started_at) = (clock::now(), clock::since_epoch());
-        request_id.clone_from(&told.request_id);
-        *trace_id = told.trace_id;
-        *client = told.client;
-        for (text, told) in [(method, told.method), (host, told.host), (path, told.path)] {
-            text.clear();
-            text.push_str(told);
-        }
-        *version = told.version;
-        user_agent.clear();
-        user_agent.extend_from_slice(told.user_agent.unwrap_or_default());
-        *has_user_agent = told.user_agent.is_some();
-        *plain = told.plain;
-        (*caller, *limit) = (None, None);
-        observed.clear();
-    }
-
-    /// As sent, when it was sent and is UTF-8.
-    #[must_use]
-    pub fn user_agent(&self) -> Option<&[u8]> {
-        self.has_user_agent.then_some(&*self.user_agent)
-    }
-
-    fn capacity(&self) -> usize {
-        self.method.capacity() + self.host.capacity() + self.path.capacity() + self.user_agent.capacity()
-    }
-}
 
 /// Bytes of text whose memory is kept for the next request; what grew larger is freed.
 const LONGEST: usize = 4 * 1024;
@@ -157,6 +38,8 @@ pub enum Stage {
     Sending,
     /// Waiting for the first byte of the answer.
     Waiting,
+    /// Waiting for what the cache asks for; whoever fetches it has deadlines of its own.
+    Fetching,
     /// Relaying the answer: it is the upstream's turn.
     Relaying,
     /// Relaying the answer to a client that does not take it.
@@ -206,6 +89,16 @@ impl Default for Progress {
     }
 }
 
+/// What a fetch can tell of its upstream.
+#[derive(Debug)]
+pub struct FetchFacts {
+    attempts: u8,
+    endpoint: Option<SocketAddr>,
+    reused: bool,
+    connect: Option<Duration>,
+    first_byte: Instant,
+}
+
 /// Shared by whoever carries the request and whoever forwards it.
 ///
 /// Its memory serves one request after the other; on the shelf it is about none.
@@ -215,6 +108,8 @@ pub struct Exchange {
     /// Index into the routes of the snapshot.
     pub route: Option<usize>,
     pub plan: Option<Forward>,
+    /// What the cache has to do with it.
+    pub cache: Option<CachePart>,
     /// What limits have granted; permits go back with the end of the request.
     pub granted: Granted,
     /// How long the client may pause while it sends a body.
@@ -223,6 +118,7 @@ pub struct Exchange {
     pub prompt: AtomicBool,
     /// The cache asks, not a client: the answer goes into the cache as it is, and nothing is logged.
     pub fetches: bool,
+    pub told: Arc<OnceLock<FetchFacts>>,
     /// The deadline stands for the whole request, not for its stage.
     by_total: AtomicBool,
     progress: Mutex<Progress>,
@@ -241,6 +137,7 @@ pub(super) struct Undecided<'e> {
     pub facts: &'e mut Facts,
     pub route: &'e mut Option<usize>,
     pub plan: &'e mut Option<Forward>,
+    pub cache: &'e mut Option<CachePart>,
     pub granted: &'e mut Granted,
     pub spare: &'e mut Spare,
 }
@@ -250,6 +147,8 @@ pub(super) struct Undecided<'e> {
 pub(super) struct Spare {
     pub target: String,
     pub added: Vec<u8>,
+    /// For the key of the cache.
+    pub key: Vec<u8>,
 }
 
 impl Deref for Exchange {
@@ -271,10 +170,12 @@ impl Exchange {
             facts: Facts::new(),
             route: None,
             plan: None,
+            cache: None,
             granted: Granted::default(),
             body_pause: Duration::ZERO,
             prompt: AtomicBool::new(false),
             fetches: false,
+            told: Arc::default(),
             by_total: AtomicBool::new(false),
             progress: Mutex::default(),
             spare: Spare::default(),
@@ -282,8 +183,8 @@ impl Exchange {
     }
 
     pub(super) fn undecided(&mut self) -> Undecided<'_> {
-        let Self { facts, route, plan, granted, spare, .. } = self;
-        Undecided { facts, route, plan, granted, spare }
+        let Self { facts, route, plan, cache, granted, spare, .. } = self;
+        Undecided { facts, route, plan, cache, granted, spare }
     }
 
     /// The request is decided about and begins.
@@ -319,13 +220,28 @@ impl Exchange {
 
     /// Leaves memory only, and says how much of it is for texts; what facts remain are replaced as a whole.
     fn clear(&mut self) -> usize {
-        let Self { held, facts, route, plan, granted, body_pause: _, prompt, fetches, by_total, progress, spare } = self;
+        let Self {
+            held,
+            facts,
+            route,
+            plan,
+            cache,
+            granted,
+            body_pause: _,
+            prompt,
+            fetches,
+            told: _,
+            by_total,
+            progress,
+            spare,
+        } = self;
         *held = None;
         *route = None;
+        *cache = None;
         granted.clear();
         (facts.caller, facts.limit) = (None, None);
         if let Some(Forward { target, added, .. }) = plan.take() {
-            *spare = Spare { target, added: added.into_memory() };
+            (spare.target, spare.added) = (target, added.into_memory());
             spare.target.clear();
             spare.added.clear();
         }
@@ -333,7 +249,7 @@ impl Exchange {
         *fetches = false;
         *by_total.get_mut() = false;
         *progress.get_mut().unwrap_or_else(PoisonError::into_inner) = Progress::default();
-        facts.capacity() + spare.target.capacity() + spare.added.capacity()
+        facts.capacity() + spare.target.capacity() + spare.added.capacity() + spare.key.capacity()
     }
 
     /// Of the route, or of requests without one.
@@ -380,6 +296,38 @@ impl Exchange {
         self.touch_in(stage);
     }
 
+    /// A final head goes to the client.
+    pub fn begun(&mut self, status: StatusCode) {
+        let first_byte = clock::now() - self.facts.started;
+        let progress = self.progress_mut();
+        progress.first_byte.get_or_insert(first_byte);
+        progress.status = status.as_u16();
+    }
+
+    /// It is the client's turn, whatever the upstream may do: what it gets is here.
+    pub fn deliver(&mut self) {
+        self.progress_mut().stage = Stage::Delivering;
+        self.by_total.store(false, Ordering::Relaxed);
+        self.deadline.set(self.body_pause);
+    }
+
+    /// Tells whoever asked what is known of the upstream by now.
+    pub fn tell(&self) {
+        let Progress { attempts, endpoint, reused, connect, .. } = *self.progress();
+        let told = FetchFacts { attempts, endpoint, reused, connect, first_byte: clock::now() };
+        // The first is the one that counts.
+        let _ = self.told.set(told);
+    }
+
+    /// Notes what a fetch for this request has told, if it has.
+    pub fn learn(&mut self, told: &OnceLock<FetchFacts>) {
+        let started = self.facts.started;
+        let Some(FetchFacts { attempts, endpoint, reused, connect, first_byte }) = told.get() else { return };
+        let progress = self.progress_mut();
+        (progress.attempts, progress.endpoint, progress.reused) = (*attempts, *endpoint, *reused);
+        (progress.connect, progress.first_byte) = (*connect, Some(*first_byte - started));
+    }
+
     /// Something was relayed: the pause allowed in this stage begins anew.
     pub fn touch(&self) {
         let stage = self.progress().stage;
@@ -411,6 +359,7 @@ impl Exchange {
             // The connector ends first; this is the net below it, for every attempt anew.
             Stage::Connecting => timeouts.connect * 2 + Duration::from_secs(1),
             Stage::Waiting => timeouts.first_byte,
+            Stage::Fetching => timeouts.connect * 6 + timeouts.first_byte + Duration::from_secs(5),
             Stage::Receiving | Stage::Delivering => self.body_pause,
             Stage::Sending | Stage::Relaying | Stage::Tunnelling => timeouts.idle,
             Stage::Answered => LAST_FLUSH,
@@ -430,7 +379,7 @@ impl Exchange {
             Stage::Answered => return None,
             _ if by_total => Reason::RequestTimeout,
             Stage::Connecting => Reason::UpstreamConnectTimeout,
-            Stage::Waiting => Reason::UpstreamTimeout,
+            Stage::Waiting | Stage::Fetching => Reason::UpstreamTimeout,
             Stage::Receiving => Reason::BodyTimeout,
             Stage::Delivering => Reason::ClientClosed,
             Stage::Sending | Stage::Relaying | Stage::Tunnelling => Reason::UpstreamIdle,

@@ -2,11 +2,14 @@
 
 mod act;
 mod admit;
+pub mod cached;
 pub mod caller;
 mod credential;
 pub mod exchange;
+pub mod facts;
 pub mod finish;
 mod gate;
+pub mod heard;
 pub mod rescue;
 pub mod respond;
 mod shelf;
@@ -21,7 +24,8 @@ use http::{HeaderName, HeaderValue, Version};
 
 use self::admit::{Admitted, unread};
 use self::caller::Caller;
-use self::exchange::{Exchange, Facts, Held, Undecided};
+use self::exchange::{Exchange, Held, Undecided};
+use self::facts::Facts;
 use self::gate::{AtGate, Stop};
 use self::verdict::{Answer, Forward};
 use self::view::{BodyLength, RequestView};
@@ -178,7 +182,7 @@ impl Admitted<'_> {
         {
             return Err(Reason::BodyTooLarge.into());
         }
-        Ok(self.act(&snapshot.gate, action, request, path.as_str(), &params, undecided)?)
+        Ok(self.act(snapshot, index, request, path.as_str(), &params, undecided)?)
     }
 
     fn route<V: RequestView>(

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::exchange::Facts;
+use super::facts::Facts;
 use super::verdict::Answer;
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;

@@ -1,8 +1,9 @@
 //! What happens to an upstream's answer head on its way to the client.
 
-use http::header::{CONNECTION, VIA};
+use http::header::{CACHE_CONTROL, CONNECTION, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
+use super::cached::CachePart;
 use super::exchange::Exchange;
 use super::rescue::{self, REQUEST_ID};
 use super::verdict::Answer;
@@ -11,6 +12,9 @@ use crate::config::checked::limits::LimitFields;
 use crate::listener::head::is_hop_by_hop;
 use crate::rate_limit::Granted;
 use crate::transform::headers::{self, FieldList};
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 /// Our entry in `Via` for a message received by this version (RFC 9110 §7.6.3); the pseudonym keeps host names inside.
 #[must_use]
@@ -44,10 +48,25 @@ pub fn hop_by_hop(fields: &HeaderMap) -> Vec<HeaderName> {
 pub fn edit(exchange: &Exchange, received: Version, answer: &mut impl FieldList) {
     answer.append(&VIA, &via(received));
     answer.set_text(&REQUEST_ID, exchange.facts.request_id.as_str());
+    if exchange.facts.credential_in_query {
+        answer.append_text(&CACHE_CONTROL, "private");
+    }
     if let Some(action) = exchange.route().and_then(|route| route.action.as_ref().ok()) {
         tell_limits(&exchange.granted, action.written.limit_fields, answer);
+        if let Some(part) = &exchange.cache {
+            tell_cache(part, answer);
+        }
         headers::apply(action.response_headers(), answer);
     }
+}
+
+/// Tells what the cache did: `Cache-Status` (RFC 9211), behind the members of caches before us, and `X-Cache`.
+fn tell_cache(part: &CachePart, answer: &mut impl FieldList) {
+    let Some(outcome) = part.outcome else { return };
+    let mut status = Vec::with_capacity(64);
+    outcome.write(part.ttl, &mut status);
+    answer.append_text(&CACHE_STATUS, str::from_utf8(&status).unwrap_or_default());
+    answer.set_text(&X_CACHE, outcome.kind.x_cache());
 }
 
 /// What a request is answered that could not be forwarded.

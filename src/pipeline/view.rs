@@ -34,4 +34,7 @@ pub trait RequestView {
 
     /// The values of a field that the gateway knows by name, in order.
     fn known<'v>(&'v self, field: Known) -> impl DoubleEndedIterator<Item = &'v [u8]> + use<'v, Self>;
+
+    /// All fields in order, but those that are for this connection only.
+    fn fields<'v>(&'v self) -> impl Iterator<Item = (&'v str, &'v [u8])> + use<'v, Self>;
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue};
 use tokio::runtime::Handle;
 
+use super::cache::{CompiledCache, tags};
 use super::gate::{self, CompiledIdentity, CompiledIssuer, CompiledPartner, Gate, Guard, LongLived};
 use super::{CompiledAction, CompiledRoute, CompiledUpstream, Snapshot, Target};
 use crate::auth::issuer::Issuer;
@@ -37,6 +38,7 @@ struct Built<'b> {
     issuers: &'b Issuers,
     /// Fields that clients cannot send.
     kept: &'b [HeaderName],
+    identity: &'b identity::Identity,
     /// Why upstreams cannot be told by a signature who calls.
     unsigned: Option<&'b str>,
 }
@@ -76,11 +78,13 @@ impl Builder {
             broken: &broken,
             issuers: &issuers,
             kept: &kept,
+            identity: &routes.identity,
             unsigned: unsigned.as_deref(),
         };
         let matches: Vec<_> = routes.routes.iter().map(|route| &route.matches).collect();
         let table = Table::build(&matches);
-        let compiled = routes.routes.into_iter().map(|route| self.route(route, &built)).collect();
+        let compiled: Vec<_> = routes.routes.into_iter().map(|route| self.route(route, &built)).collect();
+        let caches = compiled.iter().any(|route| route.action.as_ref().is_ok_and(|action| action.cache.is_some()));
         let gate = Gate {
             issuers: issuers
                 .into_iter()
@@ -101,6 +105,7 @@ impl Builder {
             upstreams,
             gate,
             report,
+            caches,
             unrouted: self.metrics.unrouted(),
         }
     }
@@ -180,7 +185,11 @@ impl Builder {
             let mut kept = gate::credential_fields(&written.auth);
             kept.extend_from_slice(built.kept);
             let request_edits = RequestEdits::compile(&written.request_headers, &kept);
-            Ok(CompiledAction { guard, request_edits, written, target })
+            let cache = written.cache.as_ref().map(|policy| CompiledCache::compile(policy, &names, built.identity));
+            let cache = cache.transpose().map_err(|error| vec![format!("cache.tags: {error}")])?;
+            let invalidates =
+                tags(&written.invalidates, &names).map_err(|error| vec![format!("invalidates: {error}")])?;
+            Ok(CompiledAction { guard, request_edits, cache, invalidates, written, target })
         });
         CompiledRoute { log_name: Escaped::new(&name), name, at, matches, action, metrics }
     }

@@ -10,6 +10,7 @@ use crate::auth::issuer::{Accepted, Issuer, IssuerNumbers};
 use crate::auth::revocation::Revocations;
 use crate::auth::sign::IdentitySigner;
 use crate::auth::tokens::Tokens;
+use crate::cache::Cache;
 use crate::config::checked::RouteAction;
 use crate::config::checked::identity::{self, Access, ApiKeyPlaces, Auth, Method, TokenPlaces};
 use crate::partner::Registry;
@@ -23,6 +24,7 @@ pub struct LongLived {
     pub tokens: Arc<Tokens>,
     pub revocations: Arc<Revocations>,
     pub ledger: Arc<Ledger>,
+    pub cache: Arc<Cache>,
 }
 
 /// What identity fields are called unless the configuration says otherwise.
@@ -84,10 +86,15 @@ impl std::fmt::Debug for CompiledPartner {
 }
 
 impl LongLived {
-    /// With so many bytes for verified tokens.
+    /// With so many bytes for verified tokens, and so many for answers.
     #[must_use]
-    pub fn new(token_cache: usize) -> Self {
-        Self { tokens: Arc::new(Tokens::new(token_cache)), revocations: Arc::default(), ledger: Arc::default() }
+    pub fn new(token_cache: usize, cache: usize) -> Self {
+        Self {
+            tokens: Arc::new(Tokens::new(token_cache)),
+            revocations: Arc::default(),
+            ledger: Arc::default(),
+            cache: Arc::new(Cache::new(cache)),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The published state: one immutable, compiled form of `routes.yaml`, pinned by every request for as long as it lasts.
 
+mod cache;
 mod carry_over;
 mod gate;
 mod reload;
@@ -22,6 +23,7 @@ use crate::transform::rewrite::{CompiledRewrite, CompiledTemplate};
 use crate::upstream::Cluster;
 use crate::upstream::trust::Trust;
 
+pub use cache::CompiledCache;
 pub use carry_over::Builder;
 pub use gate::{CompiledAccess, CompiledIdentity, CompiledMethod, CompiledPartner, Gate, Guard, LongLived};
 pub use reload::{FirstError, Outcome, Refusal, Reloader, Source};
@@ -40,6 +42,8 @@ pub struct Snapshot {
     pub upstreams: BTreeMap<Arc<str>, Arc<CompiledUpstream>>,
     pub gate: Gate,
     pub report: Report,
+    /// Some route has a cache.
+    pub caches: bool,
     /// Counts the requests that no route matched.
     pub unrouted: RouteMetrics,
 }
@@ -59,6 +63,9 @@ pub struct CompiledAction {
     pub written: RouteAction,
     pub guard: Guard,
     pub request_edits: RequestEdits,
+    pub cache: Option<CompiledCache>,
+    /// Tags that are purged when a request that changes something succeeds.
+    pub invalidates: Box<[CompiledTemplate]>,
     pub target: Target,
 }
 

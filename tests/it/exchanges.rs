@@ -64,8 +64,12 @@ fn worker() -> Worker {
     let reading = read_routes(ROUTES, "routes.yaml");
     assert!(reading.report.is_ok(), "{}", reading.report);
     let runtime = tokio::runtime::Handle::current();
-    let builder =
-        Builder { metrics: metrics.clone(), resolver: Arc::new(Nowhere), runtime, lasting: LongLived::new(1 << 20) };
+    let builder = Builder {
+        metrics: metrics.clone(),
+        resolver: Arc::new(Nowhere),
+        runtime,
+        lasting: LongLived::new(1 << 20, 1 << 20),
+    };
     let snapshots = Arc::new(Snapshots::new(builder.build(reading.routes.unwrap(), reading.report, None)));
     let off = AccessLogSettings { target: AccessLogTarget::Off, buffer: 1 };
     let access_log = Arc::new(AccessLog::start(&off, 1, &metrics).unwrap());

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 pub use self::http2::Upload;
+pub(super) use self::http2::final_fields;
 
 use self::pool::{Connection, Key, Pool};
 use super::ATTEMPTS;

@@ -23,6 +23,7 @@ use crate::config::checked::UpstreamProtocol;
 use crate::forward::ATTEMPTS;
 use crate::listener::worker::Drain;
 use crate::pipeline::exchange::{Exchange, Stage};
+use crate::pipeline::heard::heard;
 use crate::pipeline::{finish, respond};
 use crate::telemetry::metrics::UpstreamConnection as Outcome;
 use crate::transform::headers::FieldList;
@@ -238,6 +239,8 @@ impl ProxyHttp for Engine {
             exchange.progress().status = response.status.as_u16();
             // What is fetched is edited each time it is given to a client.
             if !exchange.fetches {
+                let fields = response.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+                heard(exchange, response.status, fields);
                 respond::edit(exchange, response.version, &mut PingoraResponse(response));
             }
         }

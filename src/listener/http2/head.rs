@@ -8,7 +8,7 @@ use crate::base::field::Known;
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::config::checked::Limits;
-use crate::listener::head::{IMITATION, imitates_protected, is_authority};
+use crate::listener::head::{IMITATION, imitates_protected, is_authority, is_hop_by_hop};
 use crate::listener::syntax::is_target;
 use crate::pipeline::view::{BodyLength, RequestView};
 
@@ -120,6 +120,11 @@ impl<'h> RequestView for Http2View<'h> {
         let name = field.header_name();
         let values = name.map(|name| self.head.headers.get_all(name));
         values.into_iter().flatten().map(HeaderValue::as_bytes)
+    }
+
+    fn fields<'v>(&'v self) -> impl Iterator<Item = (&'v str, &'v [u8])> + use<'v, 'h> {
+        let carried = self.head.headers.iter().filter(|(name, _)| !is_hop_by_hop(name.as_str()));
+        carried.map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
 }
 

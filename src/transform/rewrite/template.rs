@@ -85,6 +85,11 @@ impl CompiledTemplate {
         Self::compile(template, params)
     }
 
+    /// A template for a text that is no part of a URI.
+    pub fn text(template: &Template, params: &[&str]) -> Result<Self, TemplateError> {
+        Self::compile(template, params)
+    }
+
     fn compile(template: &Template, params: &[&str]) -> Result<Self, TemplateError> {
         let mut in_query = false;
         let mut places_query = false;

@@ -5,10 +5,10 @@ use std::task::{Context, Poll};
 
 use http::{Method, StatusCode, Version};
 
-use super::answer::{self, Reframing};
 use super::splice::{Moved, Splice, WORTHWHILE};
 use crate::base::clock;
 use crate::base::reason::Reason;
+use crate::forward::answer::{self, Reframing};
 use crate::forward::direct::outgoing::Outgoing;
 use crate::forward::direct::upstream::UpstreamIo;
 use crate::forward::response::{self, Ending, LONGEST_HEAD, MOST_FIELDS, ResponseHead};
@@ -16,6 +16,7 @@ use crate::listener::buffers;
 use crate::listener::client_io::ClientIo;
 use crate::listener::framing::{Part, write_chunk};
 use crate::pipeline::exchange::Exchange;
+use crate::pipeline::heard::heard;
 
 /// What keeps the answer from moving on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -245,6 +246,7 @@ impl Download {
         *terms.keep_alive &= answer::is_delimited(head, to_head, client);
         self.kept = head.persistent;
         note(terms.exchange, head.status);
+        heard(terms.exchange, head.status, head.carried());
         answer::write_head(self.out.bytes(), head, to_head, reframing, *terms.keep_alive, terms.exchange);
         self.state = State::Body { ending, reframing };
     }

@@ -1,6 +1,5 @@
 //! A request of an HTTP/1 client.
 
-mod answer;
 mod download;
 mod relay;
 mod splice;

@@ -6,7 +6,7 @@ mod upload;
 
 use std::future::poll_fn;
 
-pub use self::head::{fields, trailer_fields};
+pub use self::head::{fields, final_fields, trailer_fields};
 pub use self::upload::Upload;
 
 use self::relay::Relay;

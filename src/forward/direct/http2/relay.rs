@@ -20,6 +20,7 @@ use crate::listener::buffers;
 use crate::listener::framing::Part;
 use crate::listener::http2::{ClientStream, Piece};
 use crate::pipeline::exchange::{Exchange, Stage};
+use crate::pipeline::heard::heard;
 
 /// Interim answers that are passed on; more are for nobody, and the client might not take them.
 const INTERIM: u8 = 16;
@@ -252,6 +253,7 @@ impl<'a> Relay<'a> {
             }
             self.kept = head.persistent;
             let ending = head.ending(self.exchange.facts.method == Method::HEAD.as_str());
+            heard(self.exchange, head.status, head.carried());
             let fields = final_fields(&mut head, self.exchange).map_err(Ended::Failed)?;
             self.client.send_head(head.status, fields, ending.is_done()).map_err(gone)?;
             let status = head.status.as_u16();

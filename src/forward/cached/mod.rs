@@ -1,0 +1,255 @@
+//! Requests that the cache takes part in: from a question to what the client gets.
+
+mod http1;
+mod http2;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use httparse::Header;
+
+use super::fetch::fetch;
+use super::response::ResponseHead;
+use crate::base::clock;
+use crate::base::reason::Reason;
+use crate::cache::fill::{Begun, Part, Reader};
+use crate::cache::flights::Joined;
+use crate::cache::served::Served;
+use crate::cache::status::{Kind, Outcome};
+use crate::cache::storable::NotStored;
+use crate::cache::{Filling, Moment};
+use crate::listener::worker::Worker;
+use crate::pipeline::cached::{Ask, Work, part_of};
+use crate::pipeline::exchange::{Exchange, Stage};
+
+pub use self::http1::deliver as deliver_http1;
+pub use self::http2::deliver as deliver_stream;
+
+/// How often a request that waited for an answer that turned out to be for others asks again.
+const TRIES: u8 = 3;
+
+/// What a request gets.
+pub enum Obtained {
+    Served(Box<Served>),
+    /// It is to be forwarded as any other request: the plan is there.
+    Forward,
+}
+
+fn now() -> Moment {
+    Moment { at: clock::now(), wall: clock::since_epoch() }
+}
+
+/// What there is for a request that the cache takes part in, when all has been asked that has to be.
+///
+/// # Errors
+///
+/// Why the upstream gave no answer, or the deadline of the request.
+pub async fn obtain(worker: &Arc<Worker>, exchange: &mut Exchange) -> Result<Obtained, Reason> {
+    let Some(part) = &mut exchange.cache else { return Ok(Obtained::Forward) };
+    let refresh = part.refresh.take();
+    let work = std::mem::replace(&mut part.work, Work::Forward);
+    if let Some(refresh) = refresh {
+        renew(worker, exchange, *refresh);
+    }
+    match work {
+        Work::Forward => Ok(Obtained::Forward),
+        Work::Serve(served) => Ok(Obtained::Served(served)),
+        Work::Ask(ask) => {
+            // In a box, so that answers from memory do without its room.
+            let obtained = Box::pin(wait(worker, exchange, *ask)).await?;
+            Ok(obtained)
+        }
+    }
+}
+
+/// Fetches what was given just now anew, unless somebody does so already.
+fn renew(worker: &Arc<Worker>, exchange: &Exchange, ask: Ask) {
+    let cache = Arc::clone(&exchange.snapshot.gate.lasting.cache);
+    let Ask { key, want, plan, request, .. } = ask;
+    if let Some((flight, _)) = cache.flights().begin(&key) {
+        let background = exchange.fetching(plan, worker.deadlines.register());
+        let filling = Filling::new(cache, want, flight);
+        let worker = Arc::clone(worker);
+        tokio::spawn(async move { fetch(&worker, background, request, filling).await });
+    }
+}
+
+async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result<Obtained, Reason> {
+    let cache = Arc::clone(&exchange.snapshot.gate.lasting.cache);
+    let kind = exchange.cache.as_ref().and_then(|part| part.outcome).map_or(Kind::Miss, |outcome| outcome.kind);
+    let Ask { mut key, want, plan, request, is_partial } = ask;
+    let (base, fields) = (want.base.clone(), want.fields.clone());
+    let mut question = Some((want, plan, request));
+    for _ in 0..TRIES {
+        let joined = if kind == Kind::Refetch {
+            // What was asked for before this request is not what it wants.
+            cache.flights().begin(&key).map_or(Joined::Alone, |(flight, reader)| Joined::Leads(flight, reader))
+        } else {
+            cache.flights().join(&key, clock::now())
+        };
+        let mut outcome = Outcome::new(kind);
+        let mut told = None;
+        let mut reader = match joined {
+            Joined::Alone => {
+                note(exchange, outcome);
+                return Ok(Obtained::Forward);
+            }
+            Joined::Follows(reader) => {
+                outcome.collapsed = true;
+                reader
+            }
+            Joined::Leads(flight, reader) => {
+                let Some((want, plan, request)) = question.take() else { return Ok(Obtained::Forward) };
+                let own = exchange.fetching(plan, worker.deadlines.register());
+                told = Some(Arc::clone(&own.told));
+                let filling = Filling::new(Arc::clone(&cache), want, flight);
+                let worker = Arc::clone(worker);
+                tokio::spawn(async move { fetch(&worker, own, request, filling).await });
+                reader
+            }
+        };
+        let begun = begun(exchange, &mut reader).await;
+        if let Some(told) = told {
+            exchange.learn(&told);
+        }
+        let begun = begun?;
+        match begun {
+            Begun::Alone => {
+                outcome.stored = Some(Err(NotStored::NoStore));
+                note(exchange, outcome);
+                return Ok(Obtained::Forward);
+            }
+            Begun::Failed(reason) => return Err(reason),
+            Begun::Stored { stored, confirmed } => {
+                if !cache.fits(&stored.head, base.as_bytes(), &fields) {
+                    key = cache.key_of(base.as_bytes(), &fields);
+                    continue;
+                }
+                outcome.kind = if confirmed { Kind::Revalidated } else { Kind::StaleError };
+                let now = now();
+                let served = Served::stored(&stored, &fields, false, outcome, now.at);
+                let mut part = part_of(&stored, served, now);
+                let Work::Serve(served) = std::mem::replace(&mut part.work, Work::Forward) else {
+                    return Err(Reason::Internal);
+                };
+                exchange.cache = Some(part);
+                return Ok(Obtained::Served(served));
+            }
+            Begun::Coming { head, length, kept } => {
+                if outcome.collapsed && !cache.fits(&head, base.as_bytes(), &fields) {
+                    key = cache.key_of(base.as_bytes(), &fields);
+                    continue;
+                }
+                outcome.stored = Some(kept);
+                note(exchange, outcome);
+                if is_partial && kept.is_err() {
+                    return Ok(Obtained::Forward);
+                }
+                return Ok(Obtained::Served(Box::new(Served::coming(head, length, reader, &fields, outcome))));
+            }
+        }
+    }
+    Ok(Obtained::Forward)
+}
+
+fn note(exchange: &mut Exchange, outcome: Outcome) {
+    if let Some(part) = &mut exchange.cache {
+        part.outcome = Some(outcome);
+    }
+}
+
+/// Waits for the beginning of an answer, within the deadline of the request.
+async fn begun(exchange: &mut Exchange, reader: &mut Reader) -> Result<Begun, Reason> {
+    exchange.enter_alone(Stage::Fetching);
+    tokio::select! {
+        biased;
+        begun = poll_fn(|cx| reader.poll_begun(cx)) => Ok(begun),
+        () = exchange.deadline.expired() => Err(exchange.overdue().unwrap_or(Reason::Internal)),
+    }
+}
+
+/// What is said beside the stored fields, as text.
+struct Lines {
+    age: Option<String>,
+    length: Option<String>,
+}
+
+fn lines(served: &Served) -> Lines {
+    let bodyless = matches!(served.status.as_u16(), 204 | 304);
+    Lines {
+        age: served.age.map(|age| age.to_string()),
+        length: served.length.filter(|_| !bodyless).map(|length| length.to_string()),
+    }
+}
+
+impl Lines {
+    /// The fields of the answer, before the edits of the route.
+    fn fields<'a>(&'a self, served: &'a Served) -> Vec<Header<'a>> {
+        let Served { head, without, instead, .. } = served;
+        let stays =
+            |name: &http::HeaderName| !without.contains(name) && !instead.iter().any(|(other, _)| other == name);
+        let stored = head.fields.iter().filter(|(name, _)| stays(name));
+        let all = stored.chain(instead.iter().map(|(name, value)| (name, value)));
+        let mut fields = Vec::with_capacity(24);
+        fields.extend(all.map(|(name, value)| Header { name: name.as_str(), value: value.as_bytes() }));
+        let ours = [("age", &self.age), ("content-length", &self.length)];
+        for (name, text) in ours {
+            fields.extend(text.as_ref().map(|text| Header { name, value: text.as_bytes() }));
+        }
+        fields
+    }
+}
+
+/// The head of what is served, as if it had just been read.
+fn head_of<'h, 'b>(served: &Served, fields: &'h mut [Header<'b>]) -> ResponseHead<'h, 'b> {
+    ResponseHead::stored(served.status, served.head.version, fields, served.length)
+}
+
+/// The body of an answer that is coming, as far as the client gets it.
+struct Parts {
+    reader: Reader,
+    skip: u64,
+    take: Option<u64>,
+    trailers: Option<Arc<HeaderMap>>,
+}
+
+impl Parts {
+    fn new(reader: Reader, skip: u64, take: Option<u64>) -> Self {
+        Self { reader, skip, take, trailers: None }
+    }
+
+    /// The next bytes; `None` at the end.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Reason>> {
+        loop {
+            if self.take == Some(0) {
+                return Poll::Ready(Ok(None));
+            }
+            let mut data = match ready!(self.reader.poll_part(cx)) {
+                Part::Data(data) => data,
+                Part::End(trailers) => {
+                    self.trailers = trailers;
+                    return Poll::Ready(Ok(None));
+                }
+                Part::Broken(reason) => return Poll::Ready(Err(reason)),
+            };
+            let length = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+            let skipped = length(self.skip).min(data.len());
+            data.advance(skipped);
+            self.skip -= skipped as u64;
+            if let Some(take) = &mut self.take {
+                data.truncate(length(*take));
+                *take -= data.len() as u64;
+            }
+            if !data.is_empty() {
+                return Poll::Ready(Ok(Some(data)));
+            }
+        }
+    }
+
+    fn take_trailers(&mut self) -> Option<Arc<HeaderMap>> {
+        self.trailers.take()
+    }
+}

@@ -1,0 +1,47 @@
+//! What a route keeps, compiled.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use crate::config::checked::cache::{CachePolicy, CacheScope};
+use crate::config::checked::identity::Identity;
+use crate::transform::rewrite::{CompiledTemplate, TemplateError};
+
+/// Fields that are another one for every request: an answer that depends on one of them is good for no other request.
+const OF_ONE_REQUEST: [&str; 5] = ["x-forwarded-for", "forwarded", "x-real-ip", "x-request-id", "traceparent"];
+
+pub struct CompiledCache {
+    pub policy: Arc<CachePolicy>,
+    pub tags: Box<[CompiledTemplate]>,
+    /// Fields that upstreams get from us and that the key does not have.
+    pub unkeyed: Arc<[HeaderName]>,
+}
+
+impl CompiledCache {
+    /// # Errors
+    ///
+    /// A tag names a parameter that the route does not have.
+    pub fn compile(policy: &Arc<CachePolicy>, params: &[&str], identity: &Identity) -> Result<Self, TemplateError> {
+        let Identity { partner, subject, scopes, token, .. } = identity;
+        let mut unkeyed: Vec<_> = OF_ONE_REQUEST.map(HeaderName::from_static).into();
+        unkeyed.extend(scopes.clone());
+        unkeyed.extend(token.as_ref().map(|token| token.header.clone()));
+        match policy.key.per {
+            CacheScope::Subject => {}
+            CacheScope::Partner => unkeyed.extend(subject.clone()),
+            CacheScope::Everyone => unkeyed.extend(subject.iter().chain(partner).cloned()),
+        }
+        Ok(Self { policy: Arc::clone(policy), tags: tags(&policy.tags, params)?, unkeyed: unkeyed.into() })
+    }
+}
+
+/// # Errors
+///
+/// One names a parameter that the route does not have.
+pub fn tags(
+    templates: &[crate::config::checked::Template],
+    params: &[&str],
+) -> Result<Box<[CompiledTemplate]>, TemplateError> {
+    templates.iter().map(|template| CompiledTemplate::text(template, params)).collect()
+}
