@@ -155,7 +155,11 @@ impl<'a> Fetching<'a> {
                 return Poll::Ready(Ended::Answered { kept: self.kept && self.out.is_empty() });
             }
             Ok(waits) => waits,
-            Err(ended) => return Poll::Ready(ended),
+            Err(ended) => {
+                // Who reads gets all that came.
+                self.piece.flush(self.filling);
+                return Poll::Ready(ended);
+            }
         };
         self.note_stage(waits, before != (self.out.total(), self.came));
         ready!(self.exchange.deadline.poll_expired(cx));
