@@ -14,11 +14,12 @@ use super::freshness::Freshness;
 use super::key::{Key, push_path};
 use super::purge::{Mark, Purge};
 use super::reuse;
+use super::status::Kind;
 use super::storable::{self, ForRequest, NotStored, Rules};
 use super::stored::{Body, Groups, Head, Stored, StoredFields};
 use super::validation::{self, ByHead};
 use super::vary::{Vary, push_variant};
-use super::{Cache, Moment};
+use super::{Asked, Cache, LookUp, Moment};
 use crate::base::reason::Reason;
 use crate::config::checked::cache::CachePolicy;
 
@@ -223,6 +224,17 @@ impl Cache {
             Err(_) => self.store.remove(key.as_bytes()),
         }
         renewed
+    }
+
+    /// What has been stored for a question since it was looked for, if it can be given at once.
+    #[must_use]
+    pub fn look_again(&self, want: &Want, now: Moment) -> Option<(Arc<Stored>, Kind)> {
+        let directives = want.request.directives;
+        let asked = Asked { key: want.base.as_bytes(), fields: &want.fields, directives, policy: &want.policy, now };
+        match self.look_up(&asked) {
+            LookUp::Found { stored, kind: kind @ Kind::Hit, refresh: false } => Some((stored, kind)),
+            _ => None,
+        }
     }
 
     /// Purges what a request has changed that succeeded (RFC 9111 §4.4): every answer for its path, with whatever query, and for

@@ -14,6 +14,8 @@ pub struct ForRequest {
     pub directives: RequestDirectives,
     /// It had `Authorization`, or its caller was known by something else (RFC 9111 §3.5).
     pub authenticated: bool,
+    /// The gateway itself knows the caller: a `ttl` of the route is the permission to keep the answer, for whomever the key lets share.
+    pub known: bool,
 }
 
 /// Why an answer is not kept.

@@ -39,7 +39,7 @@ fn describe(key: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
             Kind::Scheme => write!(f, "{text}://")?,
             Kind::Host | Kind::Path => write!(f, "{text}")?,
             Kind::Query => write!(f, "?{text}")?,
-            Kind::NoQuery => {}
+            Kind::NoQuery | Kind::Route => {}
             Kind::Everyone => f.write_str(" for everyone")?,
             Kind::Public => f.write_str(" for the public")?,
             Kind::Partner => write!(f, " for partner {text}")?,
@@ -74,7 +74,13 @@ impl Key {
                 Kind::Subject => (described.scope, described.subject) = ("subject", Some(text())),
                 Kind::Issuer => described.by = Some(text()),
                 Kind::OfPartner => described.partner = Some(text()),
-                Kind::NoQuery | Kind::OfNone | Kind::Field | Kind::Variant | Kind::Value | Kind::NoValue => {}
+                Kind::NoQuery
+                | Kind::Route
+                | Kind::OfNone
+                | Kind::Field
+                | Kind::Variant
+                | Kind::Value
+                | Kind::NoValue => {}
             }
         }
         described

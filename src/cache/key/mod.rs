@@ -102,6 +102,12 @@ pub fn resource_of(key: &[u8]) -> Option<&[u8]> {
     key.get(..key.len() - rest.len())
 }
 
+/// Writes by which terms of a route the answer came: two routes with one URL share nothing, nor does a route with what it was before
+/// its terms changed.
+pub fn push_route(terms: u64, out: &mut Vec<u8>) {
+    push(Kind::Route, &terms.to_le_bytes(), out);
+}
+
 /// Writes whose answer it is.
 pub fn push_scope(scope: Scope<'_>, out: &mut Vec<u8>) {
     match scope {

@@ -20,7 +20,7 @@ use crate::cache::flights::Joined;
 use crate::cache::served::Served;
 use crate::cache::status::{Kind, Outcome};
 use crate::cache::storable::NotStored;
-use crate::cache::{Filling, Moment};
+use crate::cache::{Filling, Moment, Stored};
 use crate::listener::worker::Worker;
 use crate::pipeline::cached::{Ask, Work, part_of};
 use crate::pipeline::exchange::{Exchange, Stage};
@@ -103,6 +103,12 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
             }
             Joined::Leads(flight, reader) => {
                 let Some((want, plan, request)) = question.take() else { return Ok(Obtained::Forward) };
+                // Another flight may have stored it since it was looked for.
+                if kind != Kind::Refetch
+                    && let Some((stored, kind)) = cache.look_again(&want, now())
+                {
+                    return serve(exchange, &stored, &fields, Outcome { collapsed: true, ..Outcome::new(kind) });
+                }
                 let own = exchange.fetching(plan, worker.deadlines.register());
                 asks = Some(Arc::clone(&own));
                 let filling = Filling::new(Arc::clone(&cache), want, flight);
@@ -129,14 +135,7 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
                     continue;
                 }
                 outcome.kind = if confirmed { Kind::Revalidated } else { Kind::StaleError };
-                let now = now();
-                let served = Served::stored(&stored, &fields, false, outcome, now.at);
-                let mut part = part_of(&stored, served, now);
-                let Work::Serve(served) = std::mem::replace(&mut part.work, Work::Forward) else {
-                    return Err(Reason::Internal);
-                };
-                exchange.cache = Some(part);
-                return Ok(Obtained::Served(served));
+                return serve(exchange, &stored, &fields, outcome);
             }
             Begun::Coming { head, length, kept } => {
                 if outcome.collapsed && !cache.fits(&head, base.as_bytes(), &fields) {
@@ -153,6 +152,21 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
         }
     }
     Ok(Obtained::Forward)
+}
+
+/// Gives what is stored.
+fn serve(
+    exchange: &mut Exchange,
+    stored: &Arc<Stored>,
+    fields: &HeaderMap,
+    outcome: Outcome,
+) -> Result<Obtained, Reason> {
+    let now = now();
+    let served = Served::stored(stored, fields, false, outcome, now.at);
+    let mut part = part_of(stored, served, now);
+    let Work::Serve(served) = std::mem::replace(&mut part.work, Work::Forward) else { return Err(Reason::Internal) };
+    exchange.cache = Some(part);
+    Ok(Obtained::Served(served))
 }
 
 fn note(exchange: &mut Exchange, outcome: Outcome) {
