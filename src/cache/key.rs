@@ -1,6 +1,7 @@
 //! What tells stored answers apart.
 
 use std::borrow::Borrow;
+use std::fmt;
 use std::sync::Arc;
 
 /// A key: every part with its length before it, so that no two requests that differ in a part have the same. The first parts are
@@ -14,24 +15,18 @@ impl Key {
         &self.0
     }
 
-    /// What it says, for people.
+    /// Whose answer is under it.
     #[must_use]
-    pub fn describe(&self) -> Described {
-        Described::default()
+    pub fn scope(&self) -> Option<Scope<'_>> {
+        None
     }
 }
 
-/// What a key says. The values of fields are left out: they may be secrets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Described {
-    /// With what counts of the query.
-    pub url: String,
-    /// Who shares the answer: `everyone`, `public`, `partner` or `subject`.
-    pub scope: &'static str,
-    pub partner: Option<String>,
-    /// Whose name the subject is.
-    pub by: Option<String>,
-    pub subject: Option<String>,
+/// For people, without the values of fields that may be credentials.
+impl fmt::Display for Key {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
 }
 
 impl From<&[u8]> for Key {
@@ -77,7 +72,7 @@ pub struct Resource<'a> {
 /// Writes the parts of the resource. What is purged by URL is every key that begins so.
 pub fn push_resource(_resource: &Resource<'_>, _out: &mut Vec<u8>) {}
 
-/// Writes the parts of the resource but its query. What is purged by path is every key that begins so.
+/// Writes the parts of the resource but its query, for all queries of a path.
 pub fn push_path(_resource: &Resource<'_>, _out: &mut Vec<u8>) {}
 
 /// Writes whose answer it is.

@@ -9,10 +9,9 @@ pub enum Purge {
     Route(Arc<str>),
     Partner(Arc<str>),
     Tag(Arc<str>),
-    /// Every answer whose key begins with this resource ([`push_resource`](super::key::push_resource)), for every caller.
+    /// Every answer whose key begins with this resource ([`push_resource`](super::key::push_resource)), for every caller; or with
+    /// one but its query ([`push_path`](super::key::push_path)).
     Resource(Arc<[u8]>),
-    /// The same for all queries of a path ([`push_path`](super::key::push_path)).
-    Path(Arc<[u8]>),
 }
 
 /// A point among all purges: what was fetched before a purge must not be kept after it.
