@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-pub use self::describe::Described;
 pub use self::query::counted;
 
 use self::parts::{Kind, push, push_with, take};

@@ -6,6 +6,7 @@ mod http2;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
@@ -24,6 +25,7 @@ use crate::cache::{Filling, Moment, Stored};
 use crate::listener::worker::Worker;
 use crate::pipeline::cached::{Ask, Work, part_of};
 use crate::pipeline::exchange::{Exchange, Stage};
+use crate::telemetry::metrics::Background;
 
 pub use self::http1::deliver as deliver_http1;
 pub use self::http2::deliver as deliver_stream;
@@ -56,7 +58,11 @@ pub async fn obtain(worker: &Arc<Worker>, exchange: &mut Exchange) -> Result<Obt
     }
     match work {
         Work::Forward => Ok(Obtained::Forward),
-        Work::Serve(served) => Ok(Obtained::Served(served)),
+        Work::Serve(served) => {
+            let age = Duration::from_secs(served.age.unwrap_or_default());
+            exchange.snapshot.gate.cache_metrics.given(age);
+            Ok(Obtained::Served(served))
+        }
         Work::Ask(ask) => {
             // In a box, so that answers from memory do without its room.
             let obtained = Box::pin(wait(worker, exchange, *ask)).await?;
@@ -70,6 +76,10 @@ fn renew(worker: &Arc<Worker>, exchange: &Exchange, ask: Ask) {
     let cache = Arc::clone(&exchange.snapshot.gate.lasting.cache);
     let Ask { key, want, plan, request, .. } = ask;
     if let Some((flight, _)) = cache.flights().begin(&key) {
+        let is_fresh =
+            exchange.cache.as_ref().and_then(|part| part.outcome).is_some_and(|outcome| outcome.kind == Kind::Hit);
+        let why = if is_fresh { Background::RefreshAhead } else { Background::Revalidate };
+        exchange.snapshot.gate.cache_metrics.background(why);
         let background = exchange.fetching(plan, worker.deadlines.register());
         let filling = Filling::new(cache, want, flight);
         let worker = Arc::clone(worker);
@@ -99,6 +109,7 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
             }
             Joined::Follows(reader) => {
                 outcome.collapsed = true;
+                exchange.snapshot.gate.cache_metrics.collapsed();
                 reader
             }
             Joined::Leads(flight, reader) => {
