@@ -84,7 +84,8 @@ impl Filling {
         }
         let Want { policy, request, .. } = &self.want;
         let directives = ResponseDirectives::of(fields);
-        let judged = storable::judge(policy, request, status, fields, &directives);
+        let freshness = Freshness::of(status, fields, &directives, &policy.ttl, self.want.asked, now);
+        let judged = storable::judge(policy, request, status, fields, &directives, &freshness);
         let (judged, varies) = match (judged, self.variant(fields)) {
             (Err(why), _) | (Ok(_), Err(why)) => (Err(why), None),
             (Ok(_), Ok(_)) if length.is_some_and(|length| length > policy.max_object) => {
@@ -98,7 +99,7 @@ impl Filling {
             status,
             version,
             fields: StoredFields::new(&storable::kept(fields, &directives)),
-            freshness: Freshness::of(status, fields, &directives, &policy.ttl, self.want.asked, now),
+            freshness,
             rules: judged.unwrap_or_default(),
             groups: storable_groups(&self.want.groups, fields),
         });
@@ -197,9 +198,29 @@ impl Filling {
     }
 }
 
+/// Tags that an upstream may give to one answer, and bytes of each; others are not taken.
+const MAX_TAGS: usize = 64;
+const MAX_TAG: usize = 256;
+
 /// The groups of the route with the tags that the upstream gives: `Cache-Tag` (by comma), `Surrogate-Key` (by space).
-fn storable_groups(of_route: &Groups, _fields: &HeaderMap) -> Groups {
-    of_route.clone()
+fn storable_groups(of_route: &Groups, fields: &HeaderMap) -> Groups {
+    let parts = |name: &'static str, ends: fn(&u8) -> bool| {
+        fields.get_all(name).into_iter().flat_map(move |value| value.as_bytes().split(ends))
+    };
+    let given = parts("cache-tag", |byte| *byte == b',').chain(parts("surrogate-key", u8::is_ascii_whitespace));
+    let mut tags = of_route.tags.to_vec();
+    let most = tags.len() + MAX_TAGS;
+    for tag in given.map(<[u8]>::trim_ascii).filter(|tag| (1..=MAX_TAG).contains(&tag.len())) {
+        if tags.len() == most {
+            break;
+        }
+        if let Ok(tag) = str::from_utf8(tag)
+            && !tags.iter().any(|known| **known == *tag)
+        {
+            tags.push(tag.into());
+        }
+    }
+    Groups { route: Arc::clone(&of_route.route), partner: of_route.partner.clone(), tags: tags.into() }
 }
 
 impl Cache {
@@ -208,13 +229,14 @@ impl Cache {
         let fields = validation::updated(&stored.head.fields, newer);
         let directives = ResponseDirectives::of(&fields);
         let Head { key, status, version, groups, .. } = &*stored.head;
-        let judged = storable::judge(&want.policy, &want.request, *status, &fields, &directives);
+        let freshness = Freshness::of(*status, &fields, &directives, &want.policy.ttl, want.asked, now);
+        let judged = storable::judge(&want.policy, &want.request, *status, &fields, &directives, &freshness);
         let head = Head {
             key: key.clone(),
             status: *status,
             version: *version,
             fields: StoredFields::new(&storable::kept(&fields, &directives)),
-            freshness: Freshness::of(*status, &fields, &directives, &want.policy.ttl, want.asked, now),
+            freshness,
             rules: judged.unwrap_or_default(),
             groups: groups.clone(),
         };
@@ -273,3 +295,6 @@ pub struct Change<'a> {
     pub target: &'a str,
     pub tags: &'a [Arc<str>],
 }
+
+#[cfg(test)]
+mod tests;
