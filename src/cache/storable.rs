@@ -47,6 +47,8 @@ pub enum NotStored {
     TooLarge,
     /// `ttl` of this status is zero.
     ZeroTtl,
+    /// The upstream gives it more tags, or longer ones, than can be purged by.
+    Tags,
     /// Something it would have been purged by was purged while it came.
     Purged,
 }
@@ -66,6 +68,7 @@ impl NotStored {
             Self::Vary => "vary",
             Self::TooLarge => "too_large",
             Self::ZeroTtl => "zero_ttl",
+            Self::Tags => "tags",
             Self::Purged => "purged",
         }
     }
@@ -93,7 +96,7 @@ pub struct Rules {
 /// Whether an answer may be kept.
 ///
 /// A `ttl` that the route has for this status is the operator's permission to keep an answer for whoever the key lets share it, also when the
-/// request was made for somebody (RFC 9111 §3.5): credentials end at the gateway, and the key says whose answer it is. With
+/// request was made for somebody (RFC 9111 §3.5): the gateway knows the caller, and the key says whose answer it is. With
 /// [`TtlMode::Override`] it also outweighs `no-store`, `private`, `no-cache` and `s-maxage` of the answer, but neither `must-revalidate` nor
 /// a cookie.
 ///
@@ -131,7 +134,7 @@ pub fn judge(
         return Err(NotStored::SetCookie);
     }
     let shared = directives.public || directives.must_revalidate || directives.s_maxage.is_some();
-    if request.authenticated && !shared && ttl.is_none() {
+    if request.authenticated && !shared && (ttl.is_none() || !request.known) {
         return Err(NotStored::Authorization);
     }
     if !directives.public && !explicit && ttl.is_none() && !freshness::is_heuristic(status) {
@@ -173,6 +176,13 @@ impl Rules {
     }
 }
 
+/// The fields that `no-cache` and `private` name: they go to whoever asked and are not kept.
+#[must_use]
+pub fn for_one(fields: &HeaderMap, directives: &ResponseDirectives) -> Vec<(HeaderName, HeaderValue)> {
+    let named = fields.iter().filter(|(name, _)| directives.name(name) && !is_for_us(name));
+    named.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 /// Neither interim nor about an answer that somebody has already. Parts are never asked for, so none is completed (RFC 9111 §3.3).
 fn is_final_and_whole(status: StatusCode) -> bool {
     !status.is_informational() && !matches!(status, StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED)
@@ -188,29 +198,40 @@ fn is_understood(status: StatusCode) -> bool {
 /// for this cache only. `Age` and `Content-Length` are made anew whenever it is given.
 #[must_use]
 pub fn kept(fields: &HeaderMap, directives: &ResponseDirectives) -> HeaderMap {
+    let is_kept = |name: &HeaderName| !is_for_us(name) && !directives.name(name);
+    let kept = for_more_than_this_hop(fields).filter(|(name, _)| is_kept(name));
+    kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// The fields of an answer that is not kept: all but those for one hop, and the length, which is told apart.
+#[must_use]
+pub fn passed(fields: &HeaderMap) -> HeaderMap {
+    let passed = for_more_than_this_hop(fields).filter(|(name, _)| *name != header::CONTENT_LENGTH);
+    passed.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+fn for_more_than_this_hop(fields: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     let nominations = fields.get_all(header::CONNECTION).iter().map(HeaderValue::as_bytes);
     let nominated: HashSet<HeaderName> = nominations
         .flat_map(|names| names.split(|byte| *byte == b','))
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .collect();
-    let is_kept = |name: &HeaderName| !is_for_us(name) && !nominated.contains(name) && !directives.name(name);
-    fields.iter().filter(|(name, _)| is_kept(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    fields.iter().filter(move |(name, _)| !is_for_one_hop(name) && !nominated.contains(*name))
 }
 
 fn is_for_us(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "age" | "cache-tag" | "content-length" | "surrogate-control" | "surrogate-key")
+}
+
+fn is_for_one_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
-        "age"
-            | "cache-tag"
-            | "connection"
-            | "content-length"
+        "connection"
             | "keep-alive"
             | "proxy-authenticate"
             | "proxy-authentication-info"
             | "proxy-authorization"
             | "proxy-connection"
-            | "surrogate-control"
-            | "surrogate-key"
             | "te"
             | "trailer"
             | "transfer-encoding"

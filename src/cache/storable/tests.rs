@@ -54,6 +54,7 @@ const AUTHENTICATED: ForRequest = ForRequest {
         stale_if_error: None,
     },
     authenticated: true,
+    known: true,
 };
 
 #[test]

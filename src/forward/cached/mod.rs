@@ -21,7 +21,7 @@ use crate::cache::flights::Joined;
 use crate::cache::served::Served;
 use crate::cache::status::{Kind, Outcome};
 use crate::cache::storable::NotStored;
-use crate::cache::{Filling, Moment, Stored};
+use crate::cache::{Filling, Head, Moment, Stored};
 use crate::listener::worker::Worker;
 use crate::pipeline::cached::{Ask, Work, part_of};
 use crate::pipeline::exchange::{Exchange, Stage};
@@ -93,10 +93,12 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
     let Ask { mut key, want, plan, request, is_partial } = ask;
     let (base, fields) = (want.base.clone(), want.fields.clone());
     let mut question = Some((want, plan, request));
+    // What was asked for before this request is not what it wants.
+    let mut by_itself = kind == Kind::Refetch;
     for _ in 0..TRIES {
-        let joined = if kind == Kind::Refetch {
-            // What was asked for before this request is not what it wants.
-            cache.flights().begin(&key).map_or(Joined::Alone, |(flight, reader)| Joined::Leads(flight, reader))
+        let joined = if by_itself {
+            let (flight, reader) = cache.flights().alone(&key);
+            Joined::Leads(flight, reader)
         } else {
             cache.flights().join(&key, clock::now())
         };
@@ -115,9 +117,7 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
             Joined::Leads(flight, reader) => {
                 let Some((want, plan, request)) = question.take() else { return Ok(Obtained::Forward) };
                 // Another flight may have stored it since it was looked for.
-                if kind != Kind::Refetch
-                    && let Some((stored, kind)) = cache.look_again(&want, now())
-                {
+                if !by_itself && let Some((stored, kind)) = cache.look_again(&want, now()) {
                     return serve(exchange, &stored, &fields, Outcome { collapsed: true, ..Outcome::new(kind) });
                 }
                 let own = exchange.fetching(plan, worker.deadlines.register());
@@ -141,6 +141,10 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
             }
             Begun::Failed(reason) => return Err(reason),
             Begun::Stored { stored, confirmed } => {
+                if confirmed && outcome.collapsed && !is_shared(&stored.head) {
+                    by_itself = true;
+                    continue;
+                }
                 if !cache.fits(&stored.head, base.as_bytes(), &fields) {
                     key = cache.key_of(base.as_bytes(), &fields);
                     continue;
@@ -148,21 +152,39 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
                 outcome.kind = if confirmed { Kind::Revalidated } else { Kind::StaleError };
                 return serve(exchange, &stored, &fields, outcome);
             }
-            Begun::Coming { head, length, kept } => {
+            Begun::Coming { head, length, kept, for_first } => {
+                if outcome.collapsed && !is_shared(&head) {
+                    by_itself = true;
+                    continue;
+                }
                 if outcome.collapsed && !cache.fits(&head, base.as_bytes(), &fields) {
                     key = cache.key_of(base.as_bytes(), &fields);
                     continue;
                 }
                 outcome.stored = Some(kept);
+                outcome.upstream = Some(head.status.as_u16());
                 note(exchange, outcome);
                 if is_partial && kept.is_err() {
                     return Ok(Obtained::Forward);
                 }
-                return Ok(Obtained::Served(Box::new(Served::coming(head, length, reader, &fields, outcome))));
+                let age = head.freshness.age(clock::now()).as_secs();
+                let mut served = Served::coming(head, length, reader, &fields, outcome);
+                if kept.is_ok() {
+                    served.age = (age > 0).then_some(age);
+                }
+                if !outcome.collapsed {
+                    served.instead.extend(for_first.iter().cloned());
+                }
+                return Ok(Obtained::Served(Box::new(served)));
             }
         }
     }
     Ok(Obtained::Forward)
+}
+
+/// Whether an answer may be given to others who asked for it at the same time (RFC 9111 §4): it does not have to be validated first.
+fn is_shared(head: &Head) -> bool {
+    !head.rules.always_validate && head.freshness.stale_for(clock::now()).is_none()
 }
 
 /// Gives what is stored.
