@@ -319,8 +319,7 @@ impl Exchange {
 
     /// Leaves memory only, and says how much of it is for texts; what facts remain are replaced as a whole.
     fn clear(&mut self) -> usize {
-        let Self { held, facts, route, plan, granted, body_pause: _, prompt, fetches, by_total, progress, spare } =
-            self;
+        let Self { held, facts, route, plan, granted, body_pause: _, prompt, fetches, by_total, progress, spare } = self;
         *held = None;
         *route = None;
         granted.clear();
