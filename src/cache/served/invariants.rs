@@ -58,7 +58,8 @@ pub fn check(data: &[u8]) {
     served(&request, &answer, length);
     let stored = StoredFields::new(&answer);
     push_conditions(&stored, &mut request);
-    updated(&stored, &request);
+    let once = updated(&stored, &request);
+    assert_eq!(updated(&StoredFields::new(&once), &request), once, "what is new already stays");
     assert!(confirms(&HeaderMap::new(), &stored), "a 304 without validators is about what was asked for");
     for target in also_changed("https", "api.example.com", "/a/b?c", &answer) {
         assert!(target.starts_with('/') && target.len() <= 9 * 1024);
