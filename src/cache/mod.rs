@@ -75,3 +75,6 @@ impl Cache {
         &self.store
     }
 }
+
+#[cfg(test)]
+mod tests;
