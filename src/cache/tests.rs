@@ -298,7 +298,7 @@ impl World {
             }
             LookUp::Found { stored, kind, refresh } => {
                 self.given(&stored, request, kind);
-                if refresh && let Some(flight) = self.cache.flights.begin(&stored.head.key) {
+                if refresh && let Some((flight, _)) = self.cache.flights.begin(&stored.head.key) {
                     self.fetch(flight, request, reply, Some(stored));
                 }
             }
@@ -361,6 +361,7 @@ impl World {
             request: ForRequest {
                 directives: RequestDirectives::of(&request.fields),
                 authenticated: request.authenticated,
+                known: false,
             },
             policy: Arc::clone(&self.policy),
             groups: Groups::default(),
