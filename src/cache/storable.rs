@@ -220,7 +220,7 @@ fn for_more_than_this_hop(fields: &HeaderMap) -> impl Iterator<Item = (&HeaderNa
 }
 
 fn is_for_us(name: &HeaderName) -> bool {
-    matches!(name.as_str(), "age" | "cache-tag" | "content-length" | "surrogate-control" | "surrogate-key")
+    matches!(name.as_str(), "age" | "cache-tag" | "content-length" | "surrogate-control" | "surrogate-key" | "trailer")
 }
 
 fn is_for_one_hop(name: &HeaderName) -> bool {
@@ -233,7 +233,6 @@ fn is_for_one_hop(name: &HeaderName) -> bool {
             | "proxy-authorization"
             | "proxy-connection"
             | "te"
-            | "trailer"
             | "transfer-encoding"
             | "upgrade"
     )
