@@ -213,6 +213,7 @@ fn finished(at: usize, [route, upstream, snapshot]: &[Escaped; 3]) -> Record<'_>
         reason: None,
         limit: None,
         observed: &[],
+        cache: None,
         upstream: Some(upstream),
         endpoint: Some(SocketAddr::from(([10, 0, 12, 8], 8080))),
         attempts: 1,

@@ -1,6 +1,7 @@
-//! The operator's HTTP API on its own listener: health, readiness, metrics, status, routes, reload, revocations.
+//! The operator's HTTP API on its own listener: health, readiness, metrics, status, routes, reload, revocations, cache.
 
 mod browsers;
+mod cache;
 mod identity;
 mod issuers;
 pub mod journal;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -38,7 +39,7 @@ const INDEX: &str = "\
 GET    /health                  200 as long as the process lives
 GET    /ready                   200 while this instance wants traffic, 503 when it drains
 GET    /metrics                 Prometheus text
-GET    /status                  what runs, what was refused and why, upstreams, certificates, issuers, revocations, store
+GET    /status                  what runs, what was refused and why, upstreams, certificates, issuers, revocations, cache, store
 GET    /routes                  every route with what it matches and does
 POST   /reload                  read the routes again; 200 live, 422 refused
 GET    /revocations             what is revoked; ?after=ID&limit=NUMBER
@@ -46,6 +47,9 @@ POST   /revocations             revoke: {\"token_id\": …}, {\"subject\": …},
 GET    /revocations/ID          one of them
 DELETE /revocations/ID          take it off
 POST   /issuers/NAME/refresh    get the keys of an issuer now; ?drop_old=true
+GET    /cache                   how much is stored
+GET    /cache/look-up           what is stored for ?url=URL&partner=NAME&subject=NAME, the last two if they matter
+POST   /cache/purge             take out: {\"all\": true}, {\"url\": …}, {\"tag\": …}, {\"route\": …} or {\"partner\": …}
 GET    /identity/keys           what upstreams verify identity tokens with, as a JSON Web Key Set
 ";
 
@@ -78,6 +82,9 @@ pub async fn serve(socket: TcpListener, admin: Arc<Admin>, mut stopped: watch::R
         .route("/revocations", get(revocations::list).post(revocations::add))
         .route("/revocations/{id}", get(revocations::show).delete(revocations::delete))
         .route("/issuers/{name}/refresh", post(issuers::refresh))
+        .route("/cache", get(cache::numbers))
+        .route("/cache/look-up", get(cache::look_up))
+        .route("/cache/purge", post(cache::purge))
         .route("/identity/keys", get(identity::keys))
         .fallback(|| async { (StatusCode::NOT_FOUND, INDEX) })
         .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, INDEX) })
@@ -129,6 +136,12 @@ async fn reload(State(admin): State<Arc<Admin>>, ConnectInfo(peer): ConnectInfo<
 fn query(text: Option<&str>) -> impl Iterator<Item = (&str, &str)> {
     let pairs = text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Forms of web pages cannot send this type.
+fn is_json(fields: &HeaderMap) -> bool {
+    let media_type = fields.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    media_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }
 
 /// In lines, because people read it with curl.

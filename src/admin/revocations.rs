@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::problem::{invalid, problem};
-use super::{AUDIT, Admin, json, query};
+use super::{AUDIT, Admin, is_json, json, query};
 use crate::auth::revocation::{Id, Listed, MAX_NAME, MAX_REASON, Made, Removed, Revocation, Target, read_one};
 use crate::base::clock;
 
@@ -167,9 +167,4 @@ fn described(id: Id, listed: &Listed) -> Value {
 
 fn unknown() -> Response {
     problem(StatusCode::NOT_FOUND, "There is no such revocation.")
-}
-
-fn is_json(fields: &HeaderMap) -> bool {
-    let media_type = fields.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    media_type.split(';').next().is_some_and(|essence| essence.trim().eq_ignore_ascii_case("application/json"))
 }

@@ -35,6 +35,7 @@ pub(super) async fn status(admin: &Admin) -> Value {
         "upstreams": snapshot.upstreams.values().map(|upstream| upstream.cluster.describe()).collect::<Vec<_>>(),
         "issuers": snapshot.gate.issuers.values().map(|compiled| compiled.issuer.describe()).collect::<Vec<_>>(),
         "revocations": revocations(admin),
+        "cache": cache(&snapshot),
         "store": admin.journal.store.as_ref().map(store),
         "listeners": admin.listeners.iter().map(|(listener, address)| json!({
             "name": &*listener.name,
@@ -59,6 +60,11 @@ fn revocations(admin: &Admin) -> Value {
         })
     });
     json!({ "count": { "file": counts.file, "api": counts.api }, "unsaved": counts.unsaved, "file": file })
+}
+
+fn cache(snapshot: &Snapshot) -> Value {
+    let numbers = snapshot.gate.lasting.cache.store().numbers();
+    json!({ "entries": numbers.entries, "bytes": numbers.bytes, "budget": numbers.budget })
 }
 
 fn store(store: &Store) -> Value {

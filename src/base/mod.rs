@@ -1,5 +1,6 @@
 //! Words that every room uses; imports nothing of ours.
 
+pub mod authority;
 pub mod byte_size;
 pub mod clock;
 pub mod crypto;
@@ -8,6 +9,7 @@ pub mod duration;
 pub mod field;
 pub mod host_pattern;
 pub mod location;
+pub mod query;
 pub mod reason;
 pub mod rejection;
 pub mod secret;

@@ -11,7 +11,7 @@ use super::directives::ResponseDirectives;
 use super::fill::{AHEAD, Begun};
 use super::flights::Flight;
 use super::freshness::Freshness;
-use super::key::{Key, Resource, push_resource};
+use super::key::{Key, push_path};
 use super::purge::{Mark, Purge};
 use super::reuse;
 use super::storable::{self, ForRequest, NotStored, Rules};
@@ -232,11 +232,13 @@ impl Cache {
         let others = validation::also_changed(scheme, host, target, fields);
         for target in std::iter::once(target).chain(others.iter().map(String::as_str)) {
             let path = target.split('?').next().unwrap_or(target);
-            let mut resource = Vec::new();
-            push_resource(&Resource { scheme, host, path, query: None }, &mut resource);
-            self.store.purge(&Purge::Path(resource.into()), false);
+            let mut begins = Vec::new();
+            push_path(scheme, host, path, &mut begins);
+            self.store.purge(&Purge::Path(begins.into()), false);
         }
-        tags.iter().for_each(|tag| drop(self.store.purge(&Purge::Tag(tag.clone()), false)));
+        for tag in tags {
+            self.store.purge(&Purge::Tag(Arc::clone(tag)), false);
+        }
     }
 
     /// What an answer to HEAD says about what is stored for GET (RFC 9111 §4.3.5).

@@ -79,4 +79,10 @@ impl Cache {
     pub fn flights(&self) -> &Flights {
         &self.flights
     }
+
+    /// How many answers are on their way from upstreams.
+    #[must_use]
+    pub fn coming(&self) -> usize {
+        self.flights.len()
+    }
 }

@@ -52,6 +52,14 @@ pub struct Groups {
     pub tags: Box<[Arc<str>]>,
 }
 
+impl Groups {
+    /// Bytes that an answer has for itself: names of route and partner are those of the configuration.
+    fn weight(&self) -> usize {
+        let of_tag = |tag: &Arc<str>| allocated(COUNTS + tag.len());
+        allocated(size_of_val(&*self.tags)) + self.tags.iter().map(of_tag).sum::<usize>()
+    }
+}
+
 /// Fields in their order; all values lie in one piece of memory.
 #[derive(Clone, Debug, Default)]
 pub struct StoredFields(Box<[(HeaderName, HeaderValue)]>);
@@ -90,11 +98,12 @@ impl StoredFields {
         self.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
-    /// Bytes of memory, at least.
+    /// Bytes of memory.
     #[must_use]
     pub fn weight(&self) -> usize {
-        let of_field = |(name, value): &(HeaderName, HeaderValue)| name.as_str().len() + value.len();
-        size_of_val(&*self.0) + self.0.iter().map(of_field).sum::<usize>()
+        let values = self.0.iter().map(|(_, value)| value.len()).sum();
+        let names = self.0.iter().map(|(name, _)| weight_of_name(name)).sum::<usize>();
+        allocated(size_of_val(&*self.0)) + names + allocated(values) + SHARED
     }
 }
 
@@ -105,21 +114,37 @@ pub struct Body {
     length: u64,
 }
 
-/// Bodies up to this size lie in one piece.
-const IN_ONE: u64 = 256 * 1024;
+/// Bodies up to this size lie in one piece, and longer ones in pieces of it.
+const PIECE: usize = 256 * 1024;
 
 impl Body {
+    /// Copies what came, so that what is kept is as large as it is counted: a piece that is read is often a small part of a buffer.
     #[must_use]
     pub fn new(pieces: Vec<Bytes>) -> Self {
-        let length = pieces.iter().map(|piece| piece.len() as u64).sum();
-        let pieces: Arc<[Bytes]> = if length <= IN_ONE {
-            // Copied, so that what is kept is exactly as large as it is counted.
-            let whole = pieces.concat();
-            if whole.is_empty() { Arc::new([]) } else { Arc::new([Bytes::from(whole)]) }
-        } else {
-            pieces.into()
-        };
-        Self { pieces, length }
+        let mut left: usize = pieces.iter().map(Bytes::len).sum();
+        let length = left as u64;
+        let mut packed = Vec::with_capacity(left.div_ceil(PIECE));
+        let mut size = left.min(PIECE);
+        let mut pack = Vec::with_capacity(size);
+        for mut piece in pieces {
+            while !piece.is_empty() {
+                let part = piece.split_to(piece.len().min(size - pack.len()));
+                pack.extend_from_slice(&part);
+                if pack.len() == size {
+                    left -= size;
+                    size = left.min(PIECE);
+                    packed.push(Bytes::from(std::mem::replace(&mut pack, Vec::with_capacity(size))));
+                }
+            }
+        }
+        Self { pieces: packed.into(), length }
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let of_piece = |piece: &Bytes| allocated(piece.len()) + SHARED;
+        allocated(COUNTS + size_of_val(&*self.pieces)) + self.pieces.iter().map(of_piece).sum::<usize>()
     }
 
     #[must_use]
@@ -160,4 +185,42 @@ impl Stored {
     pub fn new(head: Arc<Head>, body: Body) -> Self {
         Self { head, body, marks: Marks::default() }
     }
+
+    /// Bytes of memory, key and all, without what it takes to find it.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let Head { key, fields, groups, .. } = &*self.head;
+        let own = allocated(COUNTS + size_of::<Self>()) + allocated(COUNTS + size_of::<Head>());
+        own + weight_of_key(key) + fields.weight() + groups.weight() + self.body.weight()
+    }
 }
+
+/// Bytes of memory.
+pub(super) fn weight_of_key(key: &Key) -> usize {
+    allocated(COUNTS + key.as_bytes().len())
+}
+
+/// The counts before what an `Arc` holds.
+pub(super) const COUNTS: usize = 2 * size_of::<usize>();
+
+/// What `Bytes` allocates beside its bytes when it is shared for the first time.
+const SHARED: usize = 32;
+
+/// Bytes that the allocator gives for so many: mimalloc has four classes of sizes between a power of two and the next.
+pub(super) const fn allocated(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        1..=128 => bytes.next_multiple_of(16),
+        _ => bytes.next_multiple_of(bytes.next_power_of_two() / 8),
+    }
+}
+
+/// Bytes that a name has for itself; every standard one is the same piece of the program.
+pub(super) fn weight_of_name(name: &HeaderName) -> usize {
+    let name = name.as_str();
+    let is_standard = HeaderName::from_bytes(name.as_bytes()).is_ok_and(|made| made.as_str().as_ptr() == name.as_ptr());
+    if is_standard { 0 } else { allocated(name.len()) + SHARED }
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use super::{Common, FOUND_ERRORS, Failure, Format, colours, print, print_json, r
 use crate::auth::revocation::{File, Revocations};
 use crate::auth::sign::IdentitySigner;
 use crate::config::checked::identity::{Auth, Method};
-use crate::config::checked::{Bootstrap, Listener, Routes};
+use crate::config::checked::{Bootstrap, Listener, RouteAction, Routes};
 use crate::config::report::{Report, Source};
 use crate::listener::tls::TlsStore;
 use crate::sandbox::Document;
@@ -130,7 +130,26 @@ fn notes(bootstrap: &Bootstrap, routes: &Routes) -> Vec<String> {
             routes.file, bootstrap.file
         ));
     }
+    notes.extend(cache_note(bootstrap, routes));
     notes
+}
+
+/// Answers that a route would keep, and that there is no room for.
+fn cache_note(bootstrap: &Bootstrap, routes: &Routes) -> Option<String> {
+    let memory = bootstrap.cache.memory;
+    let has_no_room = |action: &RouteAction| {
+        action.cache.as_ref().is_some_and(|policy| memory == 0 || policy.max_object > memory as u64)
+    };
+    let lacking = routes.routes.iter().filter(|route| route.action.as_ref().is_ok_and(has_no_room));
+    let names: Vec<String> = lacking.map(|route| format!("`{}`", route.name)).collect();
+    let (s, names, file) = (if names.len() == 1 { "" } else { "s" }, names.join(", "), &bootstrap.file);
+    if names.is_empty() {
+        return None;
+    }
+    Some(match memory {
+        0 => format!("{}: nothing is kept for the route{s} {names}, because {file} says `memory: off`", routes.file),
+        _ => format!("{}: `max_object` of the route{s} {names} is more than `cache.memory` of {file}", routes.file),
+    })
 }
 
 fn wants_certificate(auth: &Auth) -> bool {

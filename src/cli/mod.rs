@@ -1,5 +1,7 @@
 //! The command line: one file a command.
 
+mod admin;
+mod cache;
 mod check;
 mod claims;
 mod explain;
@@ -85,6 +87,8 @@ enum Command {
     Key(key::Key),
     /// Have a gateway that runs refuse tokens, keys or partners
     Revoke(Box<revoke::Revoke>),
+    /// See and purge what a gateway that runs has stored
+    Cache(cache::Cache),
     /// Print the JSON Schema of a configuration file
     Schema(schema::Schema),
     /// Run the sandbox upstream alone
@@ -107,6 +111,7 @@ pub fn main() -> ExitCode {
         Some(Command::Token(token)) => token.carry_out(&common),
         Some(Command::Key(key)) => key.carry_out(&common),
         Some(Command::Revoke(revoke)) => revoke.carry_out(&common),
+        Some(Command::Cache(cache)) => cache.carry_out(&common),
         Some(Command::Schema(schema)) => schema.carry_out(),
         Some(Command::Sandbox(sandbox)) => sandbox.carry_out(&common),
     };

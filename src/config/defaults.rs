@@ -92,6 +92,13 @@ pub const TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 /// About thirty thousand verified tokens.
 pub const TOKEN_CACHE: u64 = 32 << 20;
 
+/// Some ten thousand answers of an ordinary API.
+pub const CACHE_MEMORY: u64 = 128 << 20;
+/// Answers of APIs are far smaller; what is larger takes the room of hundreds of them.
+pub const MAX_OBJECT: u64 = 1 << 20;
+/// In percent: of a minute six seconds, in which one request of many fetches what all would wait for.
+pub const REFRESH_AHEAD: u8 = 10;
+
 /// Temporary and with the method kept: browsers never forget a permanent one.
 pub const REDIRECT_STATUS: u64 = 307;
 pub const RESPOND_STATUS: u64 = 200;

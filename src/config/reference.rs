@@ -68,6 +68,7 @@ fn kind(schema: &Value) -> String {
         Some("string") => match schema["pattern"].as_str() {
             Some(pattern) if pattern.contains("us|ms") => "duration".into(),
             Some(pattern) if pattern.contains("KiB") => "size".into(),
+            Some(pattern) if pattern.ends_with("%$") => "percentage".into(),
             Some(pattern) if pattern.contains("month") => "quota".into(),
             Some(pattern) if pattern.contains("min") => "rate".into(),
             Some(pattern) if pattern.contains("env:") => "`${env:NAME}` or `file:path`".into(),

@@ -4,6 +4,7 @@ use std::time::Duration;
 use http::HeaderName;
 use proptest::prelude::*;
 
+use super::checked::cache::{Bypass, BypassOn, CacheScope, QueryRule, Ttl, TtlMode};
 use super::checked::identity::{
     Algorithm, Auth, CertificateName, ClaimCondition, KeySource, Method, TokenPlaces, TokenTypes,
 };
@@ -16,6 +17,7 @@ use crate::route::ValueMatch;
 
 const FULL: &str = include_str!("../../tests/fixtures/valid/routes-full.yaml");
 const IDENTITY: &str = include_str!("../../tests/fixtures/valid/routes-identity.yaml");
+const CACHE: &str = include_str!("../../tests/fixtures/valid/routes-cache.yaml");
 const SECRETS: &str = include_str!("../../tests/fixtures/invalid/secret.yaml");
 const GATEWAY: &str = include_str!("../../tests/fixtures/valid/gateway-full.yaml");
 
@@ -95,6 +97,7 @@ fn everything_of_a_bootstrap_arrives() {
     assert_eq!((asked.required, asked.ca.as_path()), (false, Path::new("/srv/gateway/certs/clients.pem")));
     assert_eq!(bootstrap.store.as_deref(), Some(Path::new("/srv/data/sluice.db")));
     assert_eq!(bootstrap.credentials.token_cache, 1 << 20);
+    assert_eq!(bootstrap.cache.memory, 64 << 20);
     assert_eq!(bootstrap.credentials.revocations.as_deref(), Some(Path::new("/srv/gateway/revoked.yaml")));
 }
 
@@ -238,6 +241,74 @@ fn limits_arrive_with_names_of_their_own() {
     let device = LimitKey::Header(HeaderName::from_static("x-device"));
     assert_eq!(action.limits.rates[1].per, [LimitKey::Address, device]);
     assert_eq!((action.cost.get(), action.limit_fields), (5, LimitFields::Off));
+}
+
+#[test]
+fn everything_about_kept_answers_arrives() {
+    let routes = routes(CACHE);
+    let action = |name: &str| routes.routes.iter().find(|route| &*route.name == name).unwrap().action.as_ref().unwrap();
+    let seconds = Duration::from_secs;
+    let status = |code| http::StatusCode::from_u16(code).unwrap();
+    let cache = action("everything").cache.as_ref().unwrap();
+    let by_status = vec![(status(404), seconds(5)), (status(301), seconds(3_600)), (status(503), seconds(0))];
+    assert_eq!(cache.ttl, Ttl { default: Some(seconds(60)), by_status, mode: TtlMode::Override });
+    assert_eq!((cache.key.per, cache.head, cache.max_object), (CacheScope::Partner, false, 64 << 10));
+    assert_eq!(cache.key.headers, ["accept-language", "x-currency"]);
+    assert_eq!(cache.key.query, QueryRule::Ignore(vec!["utm_*".into(), "gclid".into()]));
+    assert!(cache.key.sort_query);
+    let bypass = [
+        Bypass { of: BypassOn::Header(HeaderName::from_static("x-no-cache")), value: None },
+        Bypass { of: BypassOn::Cookie("session".into()), value: None },
+        Bypass { of: BypassOn::Query("preview".into()), value: Some("1".into()) },
+    ];
+    assert_eq!(cache.bypass, bypass);
+    let id = [TemplatePart::Text("order:".into()), TemplatePart::Param("id".into())];
+    assert_eq!((cache.tags.len(), &cache.tags[0].0[..]), (3, &id[..]));
+    assert_eq!((cache.stale_while_revalidate, cache.stale_if_error), (seconds(10), seconds(600)));
+    assert_eq!(cache.refresh_ahead, 25);
+
+    let cache = action("merged").cache.as_ref().unwrap();
+    assert_eq!((cache.key.per, cache.refresh_ahead), (CacheScope::Everyone, 0));
+    assert_eq!(cache.key.query, QueryRule::Only(vec!["page".into(), "filter.*".into()]));
+    assert_eq!((cache.bypass.len(), cache.tags.len()), (1, 1));
+    assert_eq!(action("change").invalidates[0].0[..], id);
+    assert_eq!(action("merged").invalidates, cache.tags);
+    assert!(action("change").cache.is_none() && action("not-kept").cache.is_none());
+}
+
+#[test]
+fn a_cache_without_settings_obeys_the_upstream() {
+    let routes = routes(CACHE);
+    let cache = |name: &str| {
+        let route = routes.routes.iter().find(|route| &*route.name == name).unwrap();
+        route.action.as_ref().unwrap().cache.as_ref().unwrap()
+    };
+    let [obey, short] = [cache("obey"), cache("ttl")];
+    assert_eq!(obey.ttl, Ttl::default());
+    assert_eq!(short.ttl, Ttl { default: Some(Duration::from_secs(60)), ..Ttl::default() });
+    for cache in [obey, short] {
+        assert_eq!((cache.key.per, cache.head, cache.max_object), (CacheScope::Subject, true, 1 << 20));
+        assert_eq!((&cache.key.query, cache.key.sort_query), (&QueryRule::Ignore(Vec::new()), false));
+        assert!(cache.key.headers.is_empty() && cache.bypass.is_empty() && cache.tags.is_empty());
+        assert_eq!((cache.stale_while_revalidate, cache.stale_if_error), (Duration::ZERO, Duration::ZERO));
+        assert_eq!(cache.refresh_ahead, 10);
+    }
+}
+
+#[test]
+fn memory_of_a_cache_is_a_size_or_off() {
+    let memory = |cache: &str| {
+        let text = format!("version: 1\nlisteners: [{{name: http, address: \"127.0.0.1:80\"}}]\n{cache}");
+        read_bootstrap(&text, "gateway.yaml").map(|bootstrap| bootstrap.cache.memory).ok()
+    };
+    for (written, bytes) in [("", 128 << 20), ("{}", 128 << 20), ("{memory: off}", 0), ("{memory: 0B}", 0)] {
+        let cache = if written.is_empty() { String::new() } else { format!("cache: {written}\n") };
+        assert_eq!(memory(&cache), Some(bytes), "{written}");
+    }
+    assert_eq!(memory("cache: {memory: 1MiB}\n"), Some(1 << 20));
+    for wrong in ["1", "1023KiB", "65GiB", "on", "-1MiB"] {
+        assert_eq!(memory(&format!("cache: {{memory: {wrong}}}\n")), None, "{wrong}");
+    }
 }
 
 /// The names of the routes that are closed.

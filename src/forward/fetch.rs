@@ -28,7 +28,6 @@ pub async fn fetch(worker: &Worker, exchange: Arc<Exchange>, mut request: FetchR
 /// Ends a question without an answer, or without the rest of one.
 pub(super) fn fail(exchange: &Exchange, filling: Filling, reason: Reason) {
     exchange.fail(reason);
-    exchange.tell();
     filling.fail(reason, now());
 }
 

@@ -6,6 +6,7 @@ use http::Version;
 
 use super::facts::{Facts, Told};
 use super::view::RequestView;
+use crate::base::authority::without_port;
 use crate::base::field::Known;
 use crate::base::host_pattern;
 use crate::listener::client_io::ConnectionFacts;
@@ -72,13 +73,6 @@ const fn forwarded_field(field: forwarded::Field) -> Known {
         forwarded::Field::Host => Known::ForwardedHost,
         forwarded::Field::Forwarded => Known::Forwarded,
     }
-}
-
-/// Host without its port; an address in brackets keeps its colons.
-fn without_port(authority: &str) -> &str {
-    let port = authority.bytes().rev().take_while(u8::is_ascii_digit).count();
-    let host = authority.get(..authority.len() - port).and_then(|host| host.strip_suffix(':'));
-    host.filter(|host| !host.is_empty()).unwrap_or(authority)
 }
 
 /// Whether plain text is asked for and JSON is not; browsers and most clients take `*/*` and get the problem document.

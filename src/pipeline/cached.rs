@@ -1,5 +1,6 @@
 //! The part of the cache in a decision: whether a request is answered from memory, and what the upstream is asked otherwise.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{CONTENT_LENGTH, IF_UNMODIFIED_SINCE, RANGE, UPGRADE};
@@ -12,6 +13,7 @@ use super::verdict::{FetchRequest, Forward};
 use super::view::{BodyLength, RequestView};
 use crate::base::field::Known;
 use crate::base::reason::Reason;
+use crate::base::{authority, query};
 use crate::cache::directives::RequestDirectives;
 use crate::cache::filling::Want;
 use crate::cache::key::{self, Key, Resource, Scope};
@@ -24,6 +26,8 @@ use crate::config::checked::cache::{Bypass, BypassOn, CacheScope};
 use crate::snapshot::{CompiledAction, CompiledCache};
 use crate::transform::lines::FieldLines;
 use crate::transform::rewrite::CompiledTemplate;
+
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// What the cache has to do with a request.
 pub struct CachePart {
@@ -108,7 +112,7 @@ impl<V: RequestView> Question<'_, '_, V> {
         let Some(scope) = scope(cache.policy.key.per, facts) else {
             return Ok(Found::Nothing(Outcome::new(Kind::Bypass)));
         };
-        self.write_key(cache, scope, facts, key);
+        self.write_key(cache, scope, key);
         let fields = &Viewed(self.request);
         let now = Moment { at: facts.started, wall: facts.started_at };
         let directives = RequestDirectives::of(fields);
@@ -145,31 +149,33 @@ impl<V: RequestView> Question<'_, '_, V> {
                 crumbs.filter_map(|crumb| super::credential::of_crumb(crumb, name)).any(fits)
             }
             BypassOn::Query(name) => {
-                let pairs = crate::route::query::pairs(self.query);
-                pairs.filter(|(key, _)| crate::route::query::is_named(key, name)).any(|(_, found)| {
+                let pairs = query::pairs(self.query);
+                pairs.filter(|(key, _)| query::is_named(key, name)).any(|(_, found)| {
                     let value = value.as_ref();
-                    value.is_none_or(|value| crate::route::query::decoded(found.as_bytes()).eq(value.bytes()))
+                    value.is_none_or(|value| query::decoded(found.as_bytes()).eq(value.bytes()))
                 })
             }
         }
     }
 
-    fn write_key(&self, cache: &CompiledCache, scope: Scope<'_>, facts: &Facts, out: &mut Vec<u8>) {
+    /// As the key has it; an HTTP/1.0 client may have sent none.
+    fn host(&self) -> Cow<'_, str> {
+        let authority = self.request.authority().unwrap_or_default();
+        authority::normal(self.admitted.chain.facts.proto, authority).unwrap_or_default()
+    }
+
+    fn write_key(&self, cache: &CompiledCache, scope: Scope<'_>, out: &mut Vec<u8>) {
         let policy = &cache.policy.key;
-        let counts = self.query;
+        let mut room = String::new();
+        let counts = self.query.and_then(|query| key::counted(query, policy, &mut room));
         let seen = &self.admitted.chain.facts;
-        let resource = Resource {
-            scheme: seen.proto,
-            host: &host_with_port(&facts.host, self.request.authority(), seen.proto),
-            path: self.path,
-            query: counts,
-        };
+        let resource = Resource { scheme: seen.proto, host: &self.host(), path: self.path, query: counts };
         out.clear();
         key::push_resource(&resource, out);
         key::push_scope(scope, out);
         // A trusted proxy may have been asked for another host than we.
         let other = (self.request.authority() != Some(&*seen.host)).then_some(seen.host.as_bytes());
-        key::push_field(other, out);
+        key::push_field(&FORWARDED_HOST, other, out);
         let mut joined = Vec::new();
         for name in &policy.headers {
             joined.clear();
@@ -179,7 +185,7 @@ impl<V: RequestView> Question<'_, '_, V> {
                 joined.extend_from_slice(value);
                 is_there = true;
             }
-            key::push_field(is_there.then_some(&*joined), out);
+            key::push_field(name, is_there.then_some(&*joined), out);
         }
     }
 
@@ -194,7 +200,7 @@ impl<V: RequestView> Question<'_, '_, V> {
         param: impl Fn(usize) -> &'p str + Copy,
     ) -> Option<CachePart> {
         let changes = !self.request.method().is_safe() && (caches || !self.action.invalidates.is_empty());
-        let changes = changes.then(|| self.changes(facts, rendered(&self.action.invalidates, param)));
+        let changes = changes.then(|| self.changes(rendered(&self.action.invalidates, param)));
         let Some(cache) = &self.action.cache else {
             // Nobody is told of a cache that the route does not have.
             return changes.map(|changes| CachePart::forwards(None, Some(changes)));
@@ -324,15 +330,14 @@ impl<V: RequestView> Question<'_, '_, V> {
     }
 
     /// What a request that changes something makes of what is stored.
-    fn changes(&self, facts: &Facts, tags: Vec<Arc<str>>) -> Hears {
+    fn changes(&self, tags: Vec<Arc<str>>) -> Hears {
         let seen = &self.admitted.chain.facts;
         let mut target = self.path.to_owned();
         if let Some(query) = self.query {
             target.push('?');
             target.push_str(query);
         }
-        let host = host_with_port(&facts.host, self.request.authority(), seen.proto);
-        Hears::Changes { scheme: seen.proto, host: host.into_owned(), target, tags }
+        Hears::Changes { scheme: seen.proto, host: self.host().into_owned(), target, tags }
     }
 }
 
@@ -401,16 +406,6 @@ fn scope(per: CacheScope, facts: &Facts) -> Option<Scope<'_>> {
         (partner, Some(subject)) => Some(Scope::Subject { partner, by: caller.authority(), subject }),
         (Some(partner), None) => Some(Scope::Partner(partner)),
         (None, None) => None,
-    }
-}
-
-/// The host with its port, unless that is the usual one of the scheme.
-fn host_with_port<'a>(host: &'a str, authority: Option<&str>, scheme: &str) -> std::borrow::Cow<'a, str> {
-    let port = authority.and_then(|authority| authority.rsplit_once(':')).map(|(_, port)| port);
-    let port = port.filter(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
-    match port.map(|port| port.trim_start_matches('0')) {
-        Some(port) if port != (if scheme == "https" { "443" } else { "80" }) => format!("{host}:{port}").into(),
-        _ => host.into(),
     }
 }
 

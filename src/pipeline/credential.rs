@@ -4,10 +4,10 @@ use std::borrow::Cow;
 
 use super::view::RequestView;
 use crate::base::field::Known;
+use crate::base::query;
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::config::checked::identity::{ApiKeyPlaces, TokenPlaces};
-use crate::route::query;
 
 /// Precedes a token in `Sec-WebSocket-Protocol`.
 pub(super) const BEARER: &str = "bearer";

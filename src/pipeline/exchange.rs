@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Version};
@@ -89,16 +89,6 @@ impl Default for Progress {
     }
 }
 
-/// What a fetch can tell of its upstream.
-#[derive(Debug)]
-pub struct FetchFacts {
-    attempts: u8,
-    endpoint: Option<SocketAddr>,
-    reused: bool,
-    connect: Option<Duration>,
-    first_byte: Instant,
-}
-
 /// Shared by whoever carries the request and whoever forwards it.
 ///
 /// Its memory serves one request after the other; on the shelf it is about none.
@@ -118,7 +108,6 @@ pub struct Exchange {
     pub prompt: AtomicBool,
     /// The cache asks, not a client: the answer goes into the cache as it is, and nothing is logged.
     pub fetches: bool,
-    pub told: Arc<OnceLock<FetchFacts>>,
     /// The deadline stands for the whole request, not for its stage.
     by_total: AtomicBool,
     progress: Mutex<Progress>,
@@ -175,11 +164,15 @@ impl Exchange {
             body_pause: Duration::ZERO,
             prompt: AtomicBool::new(false),
             fetches: false,
-            told: Arc::default(),
             by_total: AtomicBool::new(false),
             progress: Mutex::default(),
             spare: Spare::default(),
         }
+    }
+
+    /// The key that the decision has written last.
+    pub(super) fn spare_key(&self) -> &[u8] {
+        &self.spare.key
     }
 
     pub(super) fn undecided(&mut self) -> Undecided<'_> {
@@ -230,7 +223,6 @@ impl Exchange {
             body_pause: _,
             prompt,
             fetches,
-            told: _,
             by_total,
             progress,
             spare,
@@ -311,21 +303,13 @@ impl Exchange {
         self.deadline.set(self.body_pause);
     }
 
-    /// Tells whoever asked what is known of the upstream by now.
-    pub fn tell(&self) {
-        let Progress { attempts, endpoint, reused, connect, .. } = *self.progress();
-        let told = FetchFacts { attempts, endpoint, reused, connect, first_byte: clock::now() };
-        // The first is the one that counts.
-        let _ = self.told.set(told);
-    }
-
-    /// Notes what a fetch for this request has told, if it has.
-    pub fn learn(&mut self, told: &OnceLock<FetchFacts>) {
-        let started = self.facts.started;
-        let Some(FetchFacts { attempts, endpoint, reused, connect, first_byte }) = told.get() else { return };
+    /// Notes what a fetch for this request knows of its upstream.
+    pub fn learn(&mut self, fetch: &Self) {
+        let began = fetch.facts.started.saturating_duration_since(self.facts.started);
+        let told = fetch.progress();
         let progress = self.progress_mut();
-        (progress.attempts, progress.endpoint, progress.reused) = (*attempts, *endpoint, *reused);
-        (progress.connect, progress.first_byte) = (*connect, Some(*first_byte - started));
+        (progress.attempts, progress.endpoint, progress.reused) = (told.attempts, told.endpoint, told.reused);
+        (progress.connect, progress.first_byte) = (told.connect, told.first_byte.map(|first| began + first));
     }
 
     /// Something was relayed: the pause allowed in this stage begins anew.

@@ -60,6 +60,7 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
         reason: progress.reason,
         limit: facts.limit.as_deref(),
         observed: &facts.observed,
+        cache: exchange.cache.as_ref().and_then(|part| Some(part.outcome?.kind.as_str())),
         upstream: exchange.plan.as_ref().map(|plan| &plan.upstream.log_name),
         endpoint: progress.endpoint,
         attempts: progress.attempts,

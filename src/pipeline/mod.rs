@@ -23,6 +23,7 @@ use http::header::ALLOW;
 use http::{HeaderName, HeaderValue, Version};
 
 use self::admit::{Admitted, unread};
+use self::cached::CachePart;
 use self::caller::Caller;
 use self::exchange::{Exchange, Held, Undecided};
 use self::facts::Facts;
@@ -33,6 +34,7 @@ use crate::auth::issuer::KeysAwaited;
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
+use crate::cache::status::Kind;
 use crate::listener::client_io::ConnectionFacts;
 use crate::listener::worker::Settings;
 use crate::route::{self, Field, Found, Lookup, NormalPath, Params, RouteMatch};
@@ -82,6 +84,20 @@ impl Decision {
     #[must_use]
     pub fn plan(&self) -> Option<&Forward> {
         self.exchange.plan.as_ref()
+    }
+
+    /// What the cache has to do with it.
+    #[must_use]
+    pub fn cache(&self) -> Option<&CachePart> {
+        self.exchange.cache.as_ref()
+    }
+
+    /// The key of the request, without what `Vary` of an answer may add; `None` when the cache stays out of it.
+    #[must_use]
+    pub fn cache_key(&self) -> Option<&[u8]> {
+        let counts = |kind| !matches!(kind, Kind::Bypass | Kind::Method);
+        let outcome = self.cache()?.outcome?;
+        counts(outcome.kind).then(|| self.exchange.spare_key())
     }
 
     /// Splits off the answer; without one the request is forwarded by the plan of the exchange.

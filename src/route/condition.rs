@@ -2,8 +2,9 @@
 
 use http::{HeaderName, Method};
 
-use super::query::{decoded, parameter};
+use super::query::parameter;
 use super::{Field, FieldMatch, Request, ValueMatch};
+use crate::base::query::decoded;
 
 /// How a route takes a method; the lesser is the more specific.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -37,7 +37,7 @@ mod condition;
 mod conflict;
 mod explain;
 mod params;
-pub mod query;
+mod query;
 mod table;
 
 #[cfg(any(test, fuzzing))]

@@ -94,6 +94,7 @@ impl Builder {
             identity: CompiledIdentity { written: routes.identity, signer },
             lasting: self.lasting.clone(),
             metrics: self.metrics.decisions(),
+            cache_metrics: self.metrics.cache().clone(),
         };
         Snapshot {
             log_version: Escaped::new(&routes.version),

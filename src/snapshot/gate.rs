@@ -11,12 +11,13 @@ use crate::auth::revocation::Revocations;
 use crate::auth::sign::IdentitySigner;
 use crate::auth::tokens::Tokens;
 use crate::cache::Cache;
+use crate::cache::store::Numbers;
 use crate::config::checked::RouteAction;
 use crate::config::checked::identity::{self, Access, ApiKeyPlaces, Auth, Method, TokenPlaces};
 use crate::partner::Registry;
 use crate::rate_limit::{Ledger, Rules};
 use crate::telemetry::access_log::Escaped;
-use crate::telemetry::metrics::{DecisionMetrics, IssuerMetrics, PartnerMetrics};
+use crate::telemetry::metrics::{CacheMetrics, CacheNumbers, DecisionMetrics, IssuerMetrics, PartnerMetrics};
 
 /// What outlives every snapshot.
 #[derive(Clone, Debug)]
@@ -37,6 +38,7 @@ pub struct Gate {
     pub identity: CompiledIdentity,
     pub lasting: LongLived,
     pub metrics: DecisionMetrics,
+    pub cache_metrics: CacheMetrics,
 }
 
 /// How upstreams learn who calls.
@@ -52,7 +54,7 @@ pub struct CompiledIssuer {
 }
 
 impl Gate {
-    /// Brings gauges up to what issuers know now.
+    /// Brings gauges up to what issuers and the cache know now.
     pub fn refresh_gauges(&self) {
         for CompiledIssuer { issuer, metrics } in self.issuers.values() {
             let IssuerNumbers { fetched, failed, keys, fetched_at } = issuer.numbers();
@@ -62,6 +64,8 @@ impl Gate {
                 metrics.set_last_success(at);
             }
         }
+        let Numbers { entries, bytes, budget, evicted, purged } = self.lasting.cache.store().numbers();
+        self.cache_metrics.set(&CacheNumbers { entries, bytes, budget, evicted, purged });
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::access_log;
-use super::metrics::{FAMILIES, Family, LABELS, LATENCY_BUCKETS, PROCESS};
+use super::metrics::{AGE_BUCKETS, FAMILIES, Family, LABELS, LATENCY_BUCKETS, PROCESS};
 use crate::base::reason::{Origin, Reason};
 
 const END: &str = "<!-- end of generated part -->";
@@ -49,8 +49,10 @@ fn metrics_page_is_up_to_date() {
     for label in LABELS {
         writeln!(text, "| `{}` | {} |", label.name, cell(label.values)).unwrap();
     }
-    let buckets = LATENCY_BUCKETS.iter().map(|bound| format!("`{bound}`")).collect::<Vec<_>>().join(", ");
-    write!(text, "\n## Buckets\n\nHistograms have these upper bounds, in seconds: {buckets}.\n").unwrap();
+    let listed = |bounds: &[f64]| bounds.iter().map(|bound| format!("`{bound}`")).collect::<Vec<_>>().join(", ");
+    let (latencies, ages) = (listed(LATENCY_BUCKETS), listed(AGE_BUCKETS));
+    writeln!(text, "\n## Buckets\n\nHistograms have these upper bounds, in seconds: {latencies};").unwrap();
+    writeln!(text, "those of ages: {ages}.").unwrap();
     text.push_str("\n## Of the process\n\nOn Linux, read from `/proc` at each scrape.\n\n");
     text.push_str(&family_table(PROCESS));
     assert_generated("metrics.md", "metrics", &text);

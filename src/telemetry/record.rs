@@ -42,6 +42,10 @@ pub struct Record<'a> {
     pub limit: Option<&'a str>,
     /// What policies that are only observed would have refused it for.
     pub observed: &'a [Reason],
+    /// What the cache did with it, one of [`CACHE_RESULTS`]; `None` where the route has none.
+    ///
+    /// [`CACHE_RESULTS`]: super::metrics::CACHE_RESULTS
+    pub cache: Option<&'static str>,
     pub upstream: Option<&'a Escaped>,
     /// The endpoint tried last.
     pub endpoint: Option<SocketAddr>,

@@ -66,6 +66,55 @@ async fn status_and_routes_say_what_runs() {
 }
 
 #[tokio::test]
+async fn the_cache_is_shown_and_nothing_is_purged_by_mistake() {
+    let upstream = Upstream::echo();
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    let (code, numbers) = gateway.admin_get("/cache").await;
+    let numbers: Value = serde_json::from_str(&numbers).unwrap();
+    assert_eq!((code, &numbers["entries"], &numbers["purged"]), (200, &0.into(), &0.into()));
+    let (_, status) = gateway.admin_get("/status").await;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["cache"]["budget"], numbers["budget"]);
+    assert_eq!(gateway.metrics_value("sluice_cache_entries").await, 0.0);
+
+    let (code, found) = gateway.admin_get("/cache/look-up?url=https://a.test/x&partner=acme").await;
+    let found: Value = serde_json::from_str(&found).unwrap();
+    assert_eq!((code, found), (200, serde_json::json!({ "count": 0, "entries": [] })));
+    for path in ["/cache/look-up", "/cache/look-up?url=/x", "/cache/look-up?uri=https://a.test/"] {
+        assert_eq!(gateway.admin_get(path).await.0, 400, "{path}");
+    }
+    assert_eq!(gateway.admin_get("/cache/purge").await.0, 405);
+
+    let json = "Content-Type: application/json\r\n";
+    let purge = async |fields: &str, body: &str| {
+        let length = body.len();
+        let request = format!(
+            "POST /cache/purge HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}Content-Length: {length}\r\n\r\n{body}"
+        );
+        let response = gateway.admin_request(request).await;
+        (response.status, response.text().to_owned())
+    };
+    let (code, purged) = purge(json, r#"{"all": true}"#).await;
+    let purged: Value = serde_json::from_str(&purged).unwrap();
+    assert_eq!((code, purged), (200, serde_json::json!({ "purged": 0, "warnings": [] })));
+    for body in [
+        "",
+        "{}",
+        r#"{"all": false}"#,
+        r#"{"tags": "a"}"#,
+        r#"{"tag": "a", "route": "b"}"#,
+        r#"{"tag": "a", "tag": "b"}"#,
+        r#"{"url": "a.test"}"#,
+    ] {
+        let (code, text) = purge(json, body).await;
+        let problem: Value = serde_json::from_str(&text).unwrap();
+        assert!(code == 400 && problem["detail"].as_str().unwrap().ends_with('.'), "{body}: {code} {text}");
+    }
+    assert_eq!(purge("", r#"{"all": true}"#).await.0, 415);
+    assert_eq!(purge(&format!("Origin: http://a.test\r\n{json}"), r#"{"all": true}"#).await.0, 403);
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_not_found_and_reading_changes_nothing() {
     let upstream = Upstream::echo();
     let gateway = TestGateway::start(&forward_all(upstream.address())).await;

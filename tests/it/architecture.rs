@@ -44,7 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "listener",
         &["auth", "base", "cache", "config::checked", "forward", "pipeline", "snapshot", "telemetry", "transform"],
     ),
-    ("admin", &["auth", "base", "cache", "config::checked", "listener", "snapshot", "store", "telemetry"]),
+    ("admin", &["auth", "base", "cache", "config::checked", "listener", "route", "snapshot", "store", "telemetry"]),
     (
         "app",
         &[

@@ -2,6 +2,7 @@
 
 pub mod process;
 
+mod cache;
 mod explain;
 mod key;
 mod read;

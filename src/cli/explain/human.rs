@@ -25,6 +25,7 @@ impl Explained<'_> {
         if let Some(plan) = self.decision.plan() {
             self.tell_forward(plan, &mut sheet);
         }
+        self.tell_cache(&mut sheet);
         sheet.render()
     }
 

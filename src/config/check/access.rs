@@ -252,7 +252,7 @@ fn token_places(written: Option<&At<written::TokenPlaces>>, reader: &mut Reader<
     (!nowhere).then_some(places)
 }
 
-fn query_name(written: &At<Text>, reader: &mut Reader<'_>) -> Option<Box<str>> {
+pub(super) fn query_name(written: &At<Text>, reader: &mut Reader<'_>) -> Option<Box<str>> {
     if written.value.0.is_empty() {
         reader.note(Diagnostic::new(Code::QueryName, written.span, "a query parameter has no name"));
         return None;
@@ -261,7 +261,7 @@ fn query_name(written: &At<Text>, reader: &mut Reader<'_>) -> Option<Box<str>> {
 }
 
 /// A token, as the names of fields are (RFC 6265 §4.1.1).
-fn cookie_name(written: &At<Text>, reader: &mut Reader<'_>) -> Option<Box<str>> {
+pub(super) fn cookie_name(written: &At<Text>, reader: &mut Reader<'_>) -> Option<Box<str>> {
     let name = &written.value.0;
     if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)) && !name.is_empty() {
         return Some(name.clone());

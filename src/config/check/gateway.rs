@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::checked::{
-    AccessLog, AccessLogTarget, Bootstrap, CertificateFiles, ClientAddress, ClientCertificates, Credentials, Deadlines,
-    Drain, Http2, Limits, Listener, ListenerTls, Log, Pool, Reload, Sandbox,
+    AccessLog, AccessLogTarget, Bootstrap, Cache, CertificateFiles, ClientAddress, ClientCertificates, Credentials,
+    Deadlines, Drain, Http2, Limits, Listener, ListenerTls, Log, Pool, Reload, Sandbox,
 };
 use super::super::defaults;
 use super::super::model::{self, At, List, Network, OrOff, Threads, gateway as written};
 use super::super::report::{Code, Diagnostic, Span};
 use super::super::yaml::{Reader, did_you_mean};
-use super::{count, log_level, not_empty, positive, resolve, size, time, version};
+use super::{cache, count, log_level, not_empty, positive, resolve, size, time, version};
 
 /// More threads than any machine has cores.
 const MAX_THREADS: u64 = 1_024;
@@ -45,7 +45,7 @@ pub(in crate::config) fn check(
     let routes = written.routes.as_ref().map_or(defaults::ROUTES, |path| &path.value.0);
     Some(Bootstrap {
         store: store(written.store.as_ref(), folder),
-        cache: super::super::checked::Cache { memory: 128 * 1024 * 1024 },
+        cache: Cache { memory: cache::memory(part(&written.cache).memory.as_ref(), reader) },
         credentials: credentials(part(&written.credentials), folder, reader),
         file: Arc::clone(file),
         threads: threads(written.threads.as_ref(), reader),

@@ -12,6 +12,7 @@ use super::yaml::Reader;
 use crate::base::{byte_size, duration};
 
 mod access;
+mod cache;
 mod callers;
 mod claims;
 mod expectation;

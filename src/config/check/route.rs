@@ -15,14 +15,14 @@ use super::super::yaml::{Reader, did_you_mean, list_of};
 use super::callers::Callers;
 use super::headers::{self, Side};
 use super::template::{self, Makes};
-use super::{access, limits, positive, time};
+use super::{access, cache, limits, positive, time};
 use crate::base::{byte_size, host_pattern};
-use crate::route::{PathPattern, Segment};
+use crate::route::{PathPattern, RouteMatch, Segment};
 
 /// A fixed answer stays in memory for every request; files belong to a service.
 const MAX_FIXED_BODY: usize = 64 << 10;
 /// What only forwarding uses.
-const FORWARD_ONLY: [&str; 5] = ["rewrite", "host", "request_headers", "timeouts", "engine"];
+const FORWARD_ONLY: [&str; 7] = ["rewrite", "host", "request_headers", "timeouts", "engine", "cache", "invalidates"];
 const ACTIONS: [&str; 3] = ["upstream", "redirect", "respond"];
 
 /// What is known of the rest of the file.
@@ -59,11 +59,12 @@ const INHERITED: usize = 3;
 /// Checks one route; only to be used when no error was noted. `used` gathers what is named.
 pub(super) fn check<'a>(
     written: &'a written::Route,
-    pattern: Option<&PathPattern>,
+    matches: Option<&RouteMatch>,
     around: &Around<'_>,
     used: &mut Used<'a>,
     reader: &mut Reader<'_>,
 ) -> Option<RouteAction> {
+    let pattern = matches.map(|matches| &matches.path);
     used.upstreams.extend(written.upstream.as_ref().map(|upstream| &*upstream.value.0));
     let auth = access::check(written, around.callers, &mut used.issuers, reader);
     let action = action(written, reader);
@@ -86,6 +87,8 @@ pub(super) fn check<'a>(
     let cost = limits::cost(written, limits.rooms.iter().chain(plans.unwrap_or_default()), reader);
     used.limits = limits.names;
     let addresses = written.addresses.as_ref().map(|addresses| access::addresses(&addresses.value, reader));
+    let of = cache::Of { route: written, matches, auth: auth.as_ref(), callers: around.callers };
+    let (cache, invalidates) = (cache::check(&of, reader), cache::invalidates(&of, reader));
     let timeouts = timeouts(written.timeouts.as_ref().map(|timeouts| &*timeouts.value), &around.timeouts, reader);
     let places = written.keys.written.iter().map(|(key, span)| (*key, reader.location(*span)));
     let places: BTreeMap<_, _> = places.collect();
@@ -102,8 +105,8 @@ pub(super) fn check<'a>(
         max_body: written.max_body.as_ref().map_or(around.max_body, |limit| max_body(&limit.value)),
         allow_encoded_slash: written.allow_encoded_slash.as_ref().is_some_and(|allow| allow.value.0),
         engine: engine(written, around, reader),
-        cache: None,
-        invalidates: Vec::new(),
+        cache,
+        invalidates,
         places,
     })
 }

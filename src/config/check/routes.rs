@@ -192,15 +192,15 @@ fn route<'a>(
             Err(None)
         }
     };
-    let pattern = match &matches {
-        Ok(matches) | Err(matches) => matches.as_ref().map(|matches| &matches.path),
+    let asked = match &matches {
+        Ok(matches) | Err(matches) => matches.as_ref(),
     };
     let name = route.name.as_ref();
     let (action, mistakes) = reader.guard(|reader| {
         if let Some(name) = name {
             not_reserved(&name.value.0, name.span, &RESERVED_ROUTES, reader);
         }
-        route::check(route, pattern, around, used, reader)
+        route::check(route, asked, around, used, reader)
     });
     faults.extend(mistakes);
     Some(Checked {

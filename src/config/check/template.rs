@@ -1,4 +1,5 @@
-//! Templates: text with `{name}`, `{name...}` and `{?}`, for where clients are sent and what upstreams see.
+//! Templates: text with `{name}`, `{name...}` and `{?}`, for where clients are sent, what upstreams see and what
+//! answers are purged by.
 
 use super::super::checked::{Template, TemplatePart};
 use super::super::model::{At, Text};
@@ -13,6 +14,20 @@ pub(super) enum Makes {
     Location,
     /// A path; the query is kept by itself.
     Path,
+    /// A tag of stored answers.
+    Tag,
+}
+
+/// Tags stand in fields and logs; names of resources are far shorter.
+const MAX_TAG: usize = 256;
+
+impl Makes {
+    const fn code(self) -> Code {
+        match self {
+            Self::Location | Self::Path => Code::Template,
+            Self::Tag => Code::CacheTag,
+        }
+    }
 }
 
 /// The template, when every name in it is a parameter of the path. Without a pattern (its own mistake) names are not
@@ -24,9 +39,9 @@ pub(super) fn check(
     reader: &mut Reader<'_>,
 ) -> Option<Template> {
     let text = &*written.value.0;
-    let parts = match split(text) {
+    let parts = match split(text, if makes == Makes::Tag { tag_text } else { url_text }) {
         Ok(parts) => parts,
-        Err(message) => return malformed(message, written.span, reader),
+        Err(message) => return malformed(message, makes, written.span, reader),
     };
     let mut template = Vec::with_capacity(parts.len());
     for part in parts {
@@ -39,15 +54,16 @@ pub(super) fn check(
     let sound = match makes {
         Makes::Path => path(text, &template),
         Makes::Location => location(text, &template),
+        Makes::Tag => tag(text, &template),
     };
     match sound {
         Ok(()) => Some(Template(template)),
-        Err(message) => malformed(message, written.span, reader),
+        Err(message) => malformed(message, makes, written.span, reader),
     }
 }
 
-fn malformed(message: String, span: Span, reader: &mut Reader<'_>) -> Option<Template> {
-    reader.note(Diagnostic::new(Code::Template, span, message));
+fn malformed(message: String, makes: Makes, span: Span, reader: &mut Reader<'_>) -> Option<Template> {
+    reader.note(Diagnostic::new(makes.code(), span, message));
     None
 }
 
@@ -57,7 +73,8 @@ enum Part<'a> {
     Query,
 }
 
-fn split(text: &str) -> Result<Vec<Part<'_>>, String> {
+/// The parts of a text; `sound` judges those that stand for themselves.
+fn split(text: &str, sound: fn(&str) -> Result<(), String>) -> Result<Vec<Part<'_>>, String> {
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
@@ -76,16 +93,43 @@ fn split(text: &str) -> Result<Vec<Part<'_>>, String> {
         if text.contains('}') {
             return Err("a `}` has no `{` before it".into());
         }
-        let unsound = |c: char| !c.is_ascii_graphic() || matches!(c, '"' | '<' | '>' | '\\' | '^' | '`' | '|');
-        if let Some(character) = text.chars().find(|c| unsound(*c)) {
-            return Err(format!("`{}` has to be percent-encoded in a URL", character.escape_default()));
-        }
-        let mut after_percent = text.split('%').skip(1).map(|rest| rest.as_bytes().get(..2));
-        if !after_percent.all(|digits| digits.is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))) {
-            return Err("a `%` has no two hexadecimal digits after it; the character itself is `%25`".into());
-        }
+        sound(text)?;
     }
     Ok(parts)
+}
+
+fn url_text(text: &str) -> Result<(), String> {
+    let unsound = |c: char| !c.is_ascii_graphic() || matches!(c, '"' | '<' | '>' | '\\' | '^' | '`' | '|');
+    if let Some(character) = text.chars().find(|c| unsound(*c)) {
+        return Err(format!("`{}` has to be percent-encoded in a URL", character.escape_default()));
+    }
+    let mut after_percent = text.split('%').skip(1).map(|rest| rest.as_bytes().get(..2));
+    if !after_percent.all(|digits| digits.is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit))) {
+        return Err("a `%` has no two hexadecimal digits after it; the character itself is `%25`".into());
+    }
+    Ok(())
+}
+
+/// Upstreams list their tags with spaces or commas between them.
+fn tag_text(text: &str) -> Result<(), String> {
+    let unsound = |c: char| !c.is_ascii_graphic() || c == ',';
+    let expected = "a tag has visible ASCII characters, and no comma or space";
+    text.chars()
+        .find(|c| unsound(*c))
+        .map_or(Ok(()), |c| Err(format!("`{}` is not part of a tag: {expected}", c.escape_default())))
+}
+
+fn tag(text: &str, parts: &[TemplatePart]) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("a tag is empty".into());
+    }
+    if text.len() > MAX_TAG {
+        return Err(format!("a tag has at most {MAX_TAG} bytes; this one has {}", text.len()));
+    }
+    if parts.contains(&TemplatePart::Query) {
+        return Err("a tag has no query: `{?}` is for locations".into());
+    }
+    Ok(())
 }
 
 fn parameter(

@@ -38,6 +38,8 @@ model! {
         optional store: OrOff<Store> = "off",
         /// How credentials are kept and recalled.
         optional credentials: Credentials,
+        /// The answers that are kept for routes with `cache`.
+        optional cache: Cache,
         /// A mock of the partner API for tests. Not served when not written.
         optional sandbox: Sandbox,
     }
@@ -191,6 +193,12 @@ model! {
         optional token_cache: Size = size(defaults::TOKEN_CACHE),
         /// A file that lists what is revoked, from the folder of this file. Read again when it changes.
         optional revocations: Text,
+    }
+
+    /// The answers that are kept for routes with `cache`.
+    Cache "`cache`" {
+        /// Memory for all of them, everything counted. `off` keeps none.
+        optional memory: OrOff<Size> = size(defaults::CACHE_MEMORY),
     }
 
     /// A mock of the partner API for tests.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::access::{Addresses, Auth};
+use super::cache::RouteCache;
 use super::expectation::Test;
 use super::identity::{Identity, Issuer, Partner};
 use super::limits::{Concurrency, LimitFields, Plan, Quota, RateLimit};
@@ -113,6 +114,10 @@ model! {
         optional request_headers: Box<HeaderEdits>,
         /// Changes to the answer's header.
         optional response_headers: Box<HeaderEdits>,
+        /// Keeps answers and gives them again; a duration alone is its `ttl`. `off` keeps nothing, as if it were not written.
+        optional cache: OrOff<Box<RouteCache>>,
+        /// Tags whose answers are purged when a request that changes something succeeds, with `{name}` from the matched path.
+        optional invalidates: OneOrMany<Text>,
         /// How long the upstream may take.
         optional timeouts: Box<Timeouts>,
         /// The largest request body; `off` for no limit.

@@ -115,7 +115,9 @@ pub(crate) fn parsed<T>(
 ) -> Option<T> {
     let text = match reader.kind(node)? {
         // A number without its unit is a mistake about the unit, not about the type.
-        Kind::Integer | Kind::Fraction if matches!(code, Code::Duration | Code::Size | Code::Rate | Code::Quota) => {
+        Kind::Integer | Kind::Fraction
+            if matches!(code, Code::Duration | Code::Size | Code::Rate | Code::Quota | Code::Percent) =>
+        {
             reader.scalar(node)?.into()
         }
         _ => reader.text(node, expected)?,

@@ -79,6 +79,7 @@ codes! {
     CertificateName "E0227" "What tells a client certificate is malformed, or there is not exactly one of it.";
     ApiKeyId "E0228" "The id of an API key has characters that ids cannot have.";
     Request "E0229" "The request of a test is not a method and a target.";
+    Percent "E0230" "A part is not a whole number of percent, such as `10%`.";
     ListenerName "E0301" "Two listeners have the same name.";
     ListenerAddress "E0302" "The same address is listened on twice.";
     H2cWithTls "E0303" "`h2c` and `tls` exclude each other on a listener.";
@@ -132,13 +133,20 @@ codes! {
     IdentityHeader "E0727" "A field that tells upstreams who calls is used for something else.";
     LimitName "E0801" "Two limits have the same name.";
     CostTooHigh "E0802" "A request costs more than a limit has room for, so that it could never pass.";
+    CacheClash "E0901" "A cache says two things that exclude each other.";
+    CacheMethods "E0902" "The methods that are answered from a cache lack GET, whose answers are what is kept.";
+    CacheHeader "E0903" "A request field cannot be part of the key of a cache: it is part of it already, means something to the cache itself, or is a credential.";
+    CacheQuery "E0904" "A name of a query parameter in the key of a cache has a `*` that does not end it.";
+    CacheTag "E0905" "A tag of answers is malformed, empty or too long.";
+    CacheBypass "E0906" "A condition to pass by a cache is not exactly one of `header`, `cookie` and `query`.";
     UnusedUpstream "W0601" "No route uses this upstream.";
     UnregisteredMethod "W0602" "A request method is not registered with IANA; is it a spelling mistake?";
     RepeatedEntry "W0603" "The same entry is listed twice.";
     UnusedIssuer "W0604" "No route uses this issuer.";
     UnusedPlan "W0605" "No partner is on this plan.";
     AnyAudience "W0606" "An issuer does not say for whom its tokens are meant, so tokens for other services are accepted.";
-    UnknownCallers "W0607" "A limit tells callers apart by who they are, on a route that asks nobody.";
+    UnknownCallers "W0607" "A limit or a cache tells callers apart by who they are, on a route that asks nobody.";
+    KeyOfOneRequest "W0608" "A request field in the key of a cache is another one in almost every request, so that nothing is found again.";
 }
 
 impl Code {

@@ -91,7 +91,7 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
             cache.flights().join(&key, clock::now())
         };
         let mut outcome = Outcome::new(kind);
-        let mut told = None;
+        let mut asks = None;
         let mut reader = match joined {
             Joined::Alone => {
                 note(exchange, outcome);
@@ -104,7 +104,7 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
             Joined::Leads(flight, reader) => {
                 let Some((want, plan, request)) = question.take() else { return Ok(Obtained::Forward) };
                 let own = exchange.fetching(plan, worker.deadlines.register());
-                told = Some(Arc::clone(&own.told));
+                asks = Some(Arc::clone(&own));
                 let filling = Filling::new(Arc::clone(&cache), want, flight);
                 let worker = Arc::clone(worker);
                 tokio::spawn(async move { fetch(&worker, own, request, filling).await });
@@ -112,8 +112,8 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
             }
         };
         let begun = begun(exchange, &mut reader).await;
-        if let Some(told) = told {
-            exchange.learn(&told);
+        if let Some(fetch) = asks {
+            exchange.learn(&fetch);
         }
         let begun = begun?;
         match begun {

@@ -320,7 +320,6 @@ impl<'a> Fetching<'a> {
             progress.first_byte = Some(clock::now() - self.exchange.facts.started);
             progress.status = head.status.as_u16();
         }
-        self.exchange.tell();
         if !self.filling.head(head.status, head.version, &fields, length, now()) {
             // What is to come is read by nobody: only a body that is here already lets the connection go on.
             let fed = ending.feed(rest, |_| {});

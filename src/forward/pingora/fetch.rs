@@ -100,7 +100,6 @@ impl FetchSession {
         let announced = || fields.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         self.length = if bodyless { Some(0) } else { announced() };
         let version = head.extensions.get::<Received>().map_or(Version::HTTP_11, |received| received.0);
-        self.exchange.tell();
         let wanted = filling.head(head.status, version, &fields, self.length, now());
         self.written = Some(head);
         if !wanted {

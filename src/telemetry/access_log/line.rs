@@ -50,6 +50,12 @@ pub const FIELDS: &[Field] = &[
         "a policy that is only observed would have refused the request",
         "The reasons it would have refused it for; at most 4.",
     ),
+    field(
+        "cache",
+        "string",
+        "the route has a [cache](operations.md#cache)",
+        "What the cache did: `hit`, `stale`, `stale_error`, `revalidated`, `expired`, `miss`, `vary_miss`, `refetch`, `bypass` or `method`.",
+    ),
     field("upstream", "string", "the request was to be forwarded", "Name of the upstream."),
     field("endpoint", "string", "an endpoint was tried", "Address and port of the endpoint tried last."),
     field("attempts", "number", "the request was to be forwarded", "How often an endpoint was tried."),
@@ -139,6 +145,9 @@ fn line<'a>(pen: Pen<'a>, timestamp: &mut Timestamp, record: &Record<'_>) -> Pen
     }
     if !record.observed.is_empty() {
         pen = pen.put(b"]");
+    }
+    if let Some(cache) = record.cache {
+        pen = pen.put(b",\"cache\":\"").copy(cache.as_bytes()).put(b"\"");
     }
     if let Some(Escaped(upstream)) = record.upstream {
         pen = pen.put(b",\"upstream\":\"").copy(upstream);

@@ -41,6 +41,9 @@ impl Kind {
 pub const LATENCY_BUCKETS: &[f64] =
     &[0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
+/// From what was stored just now up to what is kept for a week, in seconds.
+pub const AGE_BUCKETS: &[f64] = &[1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0];
+
 macro_rules! families {
     ($( $id:ident $name:literal $kind:expr, [$($label:literal),*] $unit:literal $help:literal; )*) => {
         $( pub(super) const $id: Family = Family { name: $name, kind: $kind, labels: &[$($label),*], unit: $unit, help: $help }; )*
@@ -59,6 +62,15 @@ families! {
     REQUEST_BYTES "sluice_request_bytes_total" Counter, ["route"] "bytes" "Bytes of request bodies, without framing.";
     RESPONSE_BYTES "sluice_response_bytes_total" Counter, ["route"] "bytes" "Bytes of response bodies, without framing.";
     REASONS "sluice_reasons_total" Counter, ["reason"] "requests" "Requests that were refused or failed, by reason.";
+    CACHE_REQUESTS "sluice_cache_requests_total" Counter, ["route", "result"] "requests" "Finished requests of routes with a cache, by what it did; a route has these series from its first such request on.";
+    CACHE_ENTRIES "sluice_cache_entries" Gauge, [] "answers" "Answers that are stored.";
+    CACHE_BYTES "sluice_cache_bytes" Gauge, [] "bytes" "Memory of what is stored, as the budget counts it.";
+    CACHE_BUDGET "sluice_cache_budget_bytes" Gauge, [] "bytes" "Memory that may be used, `cache.memory`.";
+    CACHE_EVICTED "sluice_cache_evicted_total" Counter, [] "answers" "Answers that had to go for want of room, or were not let in.";
+    CACHE_PURGED "sluice_cache_purged_total" Counter, [] "answers" "Answers that were purged.";
+    CACHE_COLLAPSED "sluice_cache_collapsed_total" Counter, [] "requests" "Requests that waited for an answer that another one had asked for, so that the upstream was asked once.";
+    CACHE_BACKGROUND "sluice_cache_background_total" Counter, ["why"] "requests" "Requests to upstreams that no client waited for.";
+    CACHE_AGE "sluice_cache_age_seconds" Histogram(AGE_BUCKETS), [] "seconds" "Age of the answers that were given from memory.";
     PARTNER_REQUESTS "sluice_partner_requests_total" Counter, ["partner", "status_class"] "requests" "Finished requests of known partners.";
     CREDENTIALS "sluice_credentials_total" Counter, ["method", "result"] "credentials" "Credentials that came with requests, by how they fared.";
     LIMITED "sluice_limit_refusals_total" Counter, ["limit"] "requests" "Requests that a limit refused, or would have refused, were it not only observed.";
@@ -127,11 +139,15 @@ pub const LABELS: &[Label] = &[
     Label { name: "issuer", values: "name of an issuer, `other` beyond 200 issuers" },
     Label {
         name: "result",
-        values: "credentials: `cached` (a token that was verified before), `accepted`, `refused`; handshakes: `ok`, `failed`, `timeout`; upstream connections: `opened`, `reused`, `refused`, `timeout`, `tls`; keys of issuers and reloads: `success`, `failure`",
+        values: "cache: `hit`, `miss`, `stale`, `stale_error`, `revalidated`, `expired`, `vary_miss`, `refetch`, `bypass`, `method`; credentials: `cached` (a token that was verified before), `accepted`, `refused`; handshakes: `ok`, `failed`, `timeout`; upstream connections: `opened`, `reused`, `refused`, `timeout`, `tls`; keys of issuers and reloads: `success`, `failure`",
     },
     Label {
         name: "version",
         values: "handshakes: `TLSv1.2`, `TLSv1.3`, `none` when it failed; information metrics: one value, the present one",
+    },
+    Label {
+        name: "why",
+        values: "`revalidate` (a stale answer was given meanwhile), `refresh_ahead` (a popular one was about to expire)",
     },
     Label { name: "source", values: "`file`, `api`" },
     Label { name: "name", values: "first DNS name of a certificate" },

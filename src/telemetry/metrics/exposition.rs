@@ -7,7 +7,6 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::{self, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::catalogue::{Family, Kind};
-use super::histogram::Histogram;
 use super::sound;
 
 /// Registers families whose series `fold` makes anew at each scrape.
@@ -63,7 +62,8 @@ impl Series {
         self.labelled(labels).set_gauge(gauge);
     }
 
-    /// `number` gives what [`Histogram::number`] gives, of all threads.
+    /// `number` gives how many fell into each bucket, the one without a bound last, and behind that the sum in microseconds; of all
+    /// threads.
     pub(super) fn histogram(&mut self, labels: &[&str], number: impl Fn(usize) -> u64) {
         let bounds = self.of.kind.buckets();
         let mut count = 0;
@@ -78,7 +78,7 @@ impl Series {
         let mut histogram = proto::Histogram::default();
         histogram.set_bucket(buckets);
         histogram.set_sample_count(count + number(bounds.len()));
-        histogram.set_sample_sum(number(Histogram::NUMBERS - 1) as f64 / 1e6);
+        histogram.set_sample_sum(number(bounds.len() + 1) as f64 / 1e6);
         self.labelled(labels).set_histogram(histogram);
     }
 

@@ -55,9 +55,7 @@ impl Histogram {
         self.micros.add(whole, writer);
     }
 
-    /// The numbers that are added up over all threads: of each bucket, then the microseconds.
-    pub(super) const NUMBERS: usize = BOUNDS + 2;
-
+    /// What is added up over all threads: of each bucket, then the microseconds.
     pub(super) fn number(&self, at: usize) -> u64 {
         self.buckets.get(at).unwrap_or(&self.micros).get()
     }

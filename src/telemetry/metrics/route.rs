@@ -8,7 +8,7 @@ use super::capped::Capped;
 use super::exposition::{self, Series};
 use super::histogram::Histogram;
 use super::sharded::{Counter, Sharded};
-use super::{UNROUTED, catalogue};
+use super::{CACHE_RESULTS, UNROUTED, catalogue};
 use crate::base::reason::Reason;
 use crate::telemetry::Record;
 
@@ -32,6 +32,8 @@ struct Cells {
     response_bytes: Counter,
     duration: Histogram,
     first_byte: Histogram,
+    /// By place in [`CACHE_RESULTS`].
+    cache: [Counter; CACHE_RESULTS.len()],
 }
 
 /// By [`Reason`]'s place in [`Reason::ALL`].
@@ -59,6 +61,12 @@ impl RouteMetrics {
         }
         if record.response_bytes > 0 {
             cells.response_bytes.add(record.response_bytes, writer);
+        }
+        if let Some(result) = record.cache
+            && let Some(at) = CACHE_RESULTS.iter().position(|known| *known == result)
+            && let Some(counter) = cells.cache.get(at)
+        {
+            counter.add(1, writer);
         }
         if let Some(reason) = record.reason {
             self.count(reason);
@@ -100,6 +108,7 @@ impl Routes {
             &catalogue::FIRST_BYTE,
             &catalogue::REQUEST_BYTES,
             &catalogue::RESPONSE_BYTES,
+            &catalogue::CACHE_REQUESTS,
         ];
         let these = Arc::clone(&routes);
         exposition::register(registry, &of_routes, move || {
@@ -142,8 +151,8 @@ fn new(reasons: &Arc<Sharded<Reasons>>, threads: usize) -> RouteMetrics {
 }
 
 impl OfRoute {
-    fn fold(&self, route: &str, series: &mut [Series; 5]) {
-        let [requests, duration, first_byte, request_bytes, response_bytes] = series;
+    fn fold(&self, route: &str, series: &mut [Series; 6]) {
+        let [requests, duration, first_byte, request_bytes, response_bytes, cache] = series;
         for (at, class) in CLASSES.iter().enumerate() {
             let count = self.cells.sum(|cells| cells.requests.get(at).map_or(0, Counter::get));
             requests.counter(&[route, class], count);
@@ -152,5 +161,11 @@ impl OfRoute {
         first_byte.histogram(&[route], |at| self.cells.sum(|cells| cells.first_byte.number(at)));
         request_bytes.counter(&[route], self.cells.sum(|cells| cells.request_bytes.get()));
         response_bytes.counter(&[route], self.cells.sum(|cells| cells.response_bytes.get()));
+        let results: [u64; CACHE_RESULTS.len()] =
+            std::array::from_fn(|at| self.cells.sum(|cells| cells.cache.get(at).map_or(0, Counter::get)));
+        // Most routes have no cache, and need no series that say so.
+        if results.iter().any(|count| *count > 0) {
+            CACHE_RESULTS.iter().zip(results).for_each(|(result, count)| cache.counter(&[route, result], count));
+        }
     }
 }

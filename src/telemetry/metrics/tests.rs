@@ -30,6 +30,7 @@ fn record(status: u16, reason: Option<Reason>) -> Record<'static> {
         reason,
         limit: None,
         observed: &[],
+        cache: None,
         upstream: None,
         endpoint: None,
         attempts: 0,
@@ -54,7 +55,7 @@ fn value(metrics: &Metrics, series: &str) -> Option<f64> {
 #[test]
 fn the_exposition_has_exactly_what_the_catalogue_says() {
     let metrics = Metrics::new();
-    metrics.route("orders").observe(&record(200, None));
+    metrics.route("orders").observe(&Record { cache: Some("hit"), ..record(200, None) });
     metrics.listener("public").refused();
     metrics.partner("acme").observe(200);
     metrics.set_limits(["standard.rate_limit"].into_iter());
@@ -169,6 +170,8 @@ fn a_route_has_as_many_series_as_the_bound_reckons_with() {
     let count = |label: &str| metrics.encode().lines().filter(|line| line.contains(label)).count();
     assert_eq!(count("route=\"orders\""), 46);
     assert_eq!(count("upstream=\"payments\""), 7);
+    metrics.route("orders").observe(&Record { cache: Some("miss"), ..record(200, None) });
+    assert_eq!(count("route=\"orders\""), 46 + CACHE_RESULTS.len());
 }
 
 #[test]
@@ -271,4 +274,50 @@ fn an_issuer_shows_what_it_has_counted_itself() {
         assert_eq!(value(&metrics, series), Some(expected), "{series}");
     }
     assert!(!metrics.encode().contains("\"gone\""));
+}
+
+#[test]
+fn a_request_is_counted_by_what_the_cache_did() {
+    let metrics = Metrics::new();
+    let route = metrics.route("orders");
+    route.observe(&record(200, None));
+    for result in CACHE_RESULTS.into_iter().chain(["hit"]) {
+        route.observe(&Record { cache: Some(result), ..record(200, None) });
+    }
+    for result in CACHE_RESULTS {
+        let series = format!("sluice_cache_requests_total{{result=\"{result}\",route=\"orders\"}}");
+        assert_eq!(value(&metrics, &series), Some(if result == "hit" { 2.0 } else { 1.0 }), "{series}");
+        let described = LABELS.iter().find(|label| label.name == "result").unwrap().values;
+        assert!(described.contains(&format!("`{result}`")), "{result}");
+    }
+}
+
+#[test]
+fn the_cache_shows_what_it_has_counted_itself_and_what_is_counted_for_it() {
+    let metrics = Metrics::new();
+    let cache = metrics.cache();
+    cache.set(&CacheNumbers { entries: 1, bytes: 2, budget: 3, evicted: 4, purged: 5 });
+    cache.collapsed();
+    cache.background(Background::RefreshAhead);
+    for age in [Duration::ZERO, Duration::from_secs(1), Duration::from_millis(1_001), Duration::MAX / 4] {
+        cache.given(age);
+    }
+    for (series, expected) in [
+        ("sluice_cache_entries", 1.0),
+        ("sluice_cache_bytes", 2.0),
+        ("sluice_cache_budget_bytes", 3.0),
+        ("sluice_cache_evicted_total", 4.0),
+        ("sluice_cache_purged_total", 5.0),
+        ("sluice_cache_collapsed_total", 1.0),
+        ("sluice_cache_background_total{why=\"refresh_ahead\"}", 1.0),
+        ("sluice_cache_background_total{why=\"revalidate\"}", 0.0),
+        ("sluice_cache_age_seconds_bucket{le=\"1\"}", 2.0),
+        ("sluice_cache_age_seconds_bucket{le=\"5\"}", 3.0),
+        ("sluice_cache_age_seconds_bucket{le=\"604800\"}", 3.0),
+        ("sluice_cache_age_seconds_bucket{le=\"+Inf\"}", 4.0),
+        ("sluice_cache_age_seconds_count", 4.0),
+    ] {
+        assert_eq!(value(&metrics, series), Some(expected), "{series}");
+    }
+    assert_eq!(cache.collapsed_so_far(), 1);
 }

@@ -59,6 +59,20 @@ async fn check_opens_what_the_files_name() {
 }
 
 #[tokio::test]
+async fn check_notes_answers_that_there_is_no_memory_for() {
+    let place = Place::serving(&SOUND.replace("upstream: app", "upstream: app, cache: { max_object: 4MiB }"));
+    assert_eq!(place.run(&["check"]).await.with(0).err, "");
+    let listener = "version: 1\nlisteners: [{ name: http, address: \"127.0.0.1:0\" }]\n";
+    for (memory, told) in [
+        ("off", "nothing is kept for the route `item`, because config/gateway.yaml says `memory: off`"),
+        ("2MiB", "`max_object` of the route `item` is more than `cache.memory` of config/gateway.yaml"),
+    ] {
+        place.write("config/gateway.yaml", format!("{listener}cache: {{ memory: {memory} }}\n"));
+        assert_eq!(place.run(&["check"]).await.with(0).err, format!("note: routes.yaml: {told}\n"));
+    }
+}
+
+#[tokio::test]
 async fn check_notes_what_one_file_asks_for_and_the_other_does_not_give() {
     let routes = "
 version: 1
