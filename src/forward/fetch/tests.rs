@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use h2::server::SendResponse;
 use http::header::{CONTENT_LENGTH, DATE, TRAILER};
 use http::{HeaderValue, Method, StatusCode, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,9 +54,13 @@ struct Ground {
 
 impl Ground {
     async fn new(engine: &str) -> Self {
+        Self::speaking("http1", engine).await
+    }
+
+    async fn speaking(protocol: &str, engine: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let routes = format!(
-            "version: 1\nupstreams: {{ app: {{ endpoints: [\"{}\"] }} }}\nroutes:\n  - name: all\n    match: {{ path: \
+            "version: 1\nupstreams: {{ app: {{ endpoints: [\"{}\"], protocol: {protocol} }} }}\nroutes:\n  - name: all\n    match: {{ path: \
              \"/{{rest...}}\" }}\n    auth: none\n    upstream: app\n    engine: {engine}\n    timeouts: {{ first_byte: 300ms, \
              idle: 300ms }}\n",
             listener.local_addr().unwrap()
@@ -485,4 +491,93 @@ async fn an_upstream_waits_for_a_slow_reader_and_is_left_when_that_is_gone() {
         assert!(sent < 64 << 20, "{engine}: {sent}");
         assert_eq!(exchange.progress().reason, Some(Reason::ClientClosed), "{engine}");
     }
+}
+
+/// What becomes of a question to an upstream that does this with a stream of a connection that stays open.
+async fn over_http2(answer: impl AsyncFnOnce(SendResponse<Bytes>)) -> (Got, Arc<Exchange>) {
+    let ground = Ground::speaking("http2", "auto").await;
+    let (done, answered) = tokio::sync::oneshot::channel();
+    let upstream = async {
+        let (stream, _) = ground.listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        let (request, respond) = connection.accept().await.unwrap().unwrap();
+        assert_eq!((request.uri().to_string().as_str(), request.headers().len()), ("http://a.test/a?b", 1));
+        assert!(request.body().is_end_stream());
+        let answering = async {
+            answer(respond).await;
+            done.send(()).unwrap();
+        };
+        let serving = async { while connection.accept().await.is_some() {} };
+        tokio::join!(answering, serving);
+        std::future::pending::<()>().await;
+    };
+    let question = async {
+        let got = ground.get().await;
+        answered.await.unwrap();
+        got
+    };
+    tokio::select! {
+        got = question => got,
+        () = upstream => unreachable!(),
+    }
+}
+
+fn with_length(length: Option<&'static str>) -> http::Response<()> {
+    let mut head = http::Response::builder().header("trailer", "x-sum");
+    if let Some(length) = length {
+        head = head.header(CONTENT_LENGTH, length);
+    }
+    head.body(()).unwrap()
+}
+
+#[tokio::test]
+async fn an_http2_upstream_gives_its_answer_with_trailers() {
+    let (got, exchange) = over_http2(async |mut respond| {
+        let mut body = respond.send_response(with_length(None), false).unwrap();
+        body.send_data(Bytes::from_static(b"abc"), false).unwrap();
+        body.send_data(Bytes::from_static(b"de"), false).unwrap();
+        let sum = (http::HeaderName::from_static("x-sum"), HeaderValue::from_static("5"));
+        body.send_trailers(HeaderMap::from_iter([sum])).unwrap();
+    })
+    .await;
+    let Got::Answer { head, length: None, body, end: Ok(Some(trailers)) } = got else { panic!("{got:?}") };
+    assert_eq!((head.version, &*body), (Version::HTTP_2, &b"abcde"[..]));
+    assert_eq!(trailers.get("x-sum").unwrap(), "5");
+    let mut names: Vec<_> = head.fields.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["date", "trailer"]);
+    let progress = exchange.progress();
+    assert_eq!((progress.status, progress.reason), (200, None));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_whole_is_broken() {
+    let (reset, _) = over_http2(async |mut respond| {
+        let mut body = respond.send_response(with_length(None), false).unwrap();
+        body.send_data(Bytes::from_static(b"abc"), false).unwrap();
+        body.send_reset(h2::Reason::INTERNAL_ERROR);
+    })
+    .await;
+    assert_eq!(reset.broken().1, Reason::UpstreamReset);
+    let (short, _) = over_http2(async |mut respond| {
+        let mut body = respond.send_response(with_length(Some("5")), false).unwrap();
+        body.send_data(Bytes::from_static(b"abc"), true).unwrap();
+    })
+    .await;
+    short.broken();
+    let (empty, _) = over_http2(async |mut respond| {
+        respond.send_response(with_length(Some("5")), true).unwrap();
+    })
+    .await;
+    empty.broken();
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_begin_is_given_up() {
+    let (got, _) = over_http2(async |mut respond| {
+        let reset = poll_fn(|cx| respond.poll_reset(cx)).await;
+        assert_eq!(reset.unwrap(), h2::Reason::CANCEL);
+    })
+    .await;
+    assert_eq!(got.broken(), (Vec::new(), Reason::UpstreamTimeout));
 }
