@@ -87,7 +87,7 @@ reasons! {
     RateLimited "RATE_LIMITED" 429 Client "Too many requests." "Wait as long as `Retry-After` says, and spread requests.";
     QuotaExceeded "QUOTA_EXCEEDED" 429 Client "The quota of this period is used up." "Wait for the next period, as `Retry-After` says, or ask for a larger quota.";
     ConcurrencyLimited "CONCURRENCY_LIMITED" 429 Client "Too many requests at the same time." "Wait for answers before sending more.";
-    OnlyIfCached "ONLY_IF_CACHED" 504 Client "The request takes nothing but a stored answer, and there is none that it may have." "Send the request without `only-if-cached` (RFC 9111 section 5.2.1.7).";
+    OnlyIfCached "ONLY_IF_CACHED" 504 Gateway "The request takes nothing but a stored answer, and there is none that it may have." "Send the request without `only-if-cached` (RFC 9111 section 5.2.1.7).";
     BodyTooLarge "BODY_TOO_LARGE" 413 Client "The request body is larger than this route accepts." "Send a smaller body, or raise `max_body` of the route.";
     BodyTimeout "BODY_TIMEOUT" 408 Client "The request body stopped arriving." "Send the body without long pauses; check the network.";
     ClientClosed "CLIENT_CLOSED" 499 Client "The client went away before the answer was complete." "Nothing, or raise the client's own time-out.";

@@ -14,11 +14,12 @@ use super::freshness::Freshness;
 use super::key::{Key, push_path};
 use super::purge::{Mark, Purge};
 use super::reuse;
+use super::status::Kind;
 use super::storable::{self, ForRequest, NotStored, Rules};
 use super::stored::{Body, Groups, Head, Stored, StoredFields};
 use super::validation::{self, ByHead};
 use super::vary::{Vary, push_variant};
-use super::{Cache, Moment};
+use super::{Asked, Cache, LookUp, Moment};
 use crate::base::reason::Reason;
 use crate::config::checked::cache::CachePolicy;
 
@@ -72,10 +73,15 @@ impl Filling {
         length: Option<u64>,
         now: Moment,
     ) -> bool {
-        if status == StatusCode::NOT_MODIFIED && self.confirm(fields, now) {
+        if status == StatusCode::NOT_MODIFIED {
+            if !self.confirm(fields, now) {
+                // It is about something that nobody here has: everybody asks without a condition.
+                self.flight.writer.begin(Begun::Alone);
+            }
             return false;
         }
-        if status.is_server_error() && self.stale_instead(now) {
+        // RFC 5861 §4.
+        if matches!(status.as_u16(), 500 | 502 | 503 | 504) && self.stale_instead(now) {
             return false;
         }
         if let Some(stale) = &self.want.stale {
@@ -83,7 +89,10 @@ impl Filling {
         }
         let Want { policy, request, .. } = &self.want;
         let directives = ResponseDirectives::of(fields);
-        let judged = storable::judge(policy, request, status, fields, &directives);
+        let freshness = Freshness::of(status, fields, &directives, &policy.ttl, self.want.asked, now);
+        let judged = storable::judge(policy, request, status, fields, &directives, &freshness);
+        let groups = storable_groups(&self.want.groups, fields);
+        let judged = judged.and_then(|rules| groups.as_ref().map(|_| rules).map_err(|why| *why));
         let (judged, varies) = match (judged, self.variant(fields)) {
             (Err(why), _) | (Ok(_), Err(why)) => (Err(why), None),
             (Ok(_), Ok(_)) if length.is_some_and(|length| length > policy.max_object) => {
@@ -96,10 +105,13 @@ impl Filling {
             key,
             status,
             version,
-            fields: StoredFields::new(&storable::kept(fields, &directives)),
-            freshness: Freshness::of(status, fields, &directives, &policy.ttl, self.want.asked, now),
+            fields: StoredFields::new(&match judged {
+                Ok(_) => storable::kept(fields, &directives),
+                Err(_) => storable::passed(fields),
+            }),
+            freshness,
             rules: judged.unwrap_or_default(),
-            groups: storable_groups(&self.want.groups, fields),
+            groups: groups.unwrap_or_default(),
         });
         let kept = judged.map(|_: Rules| ());
         if let Err(why) = kept {
@@ -110,7 +122,8 @@ impl Filling {
         }
         let varies = varies.map(|(_, names)| (self.want.base.clone(), names));
         self.coming = Some(Coming { head: Arc::clone(&head), varies, kept: kept.ok().map(|()| 0), length });
-        self.flight.writer.begin(Begun::Coming { head, length, kept });
+        let for_first = if kept.is_ok() { storable::for_one(fields, &directives) } else { Vec::new() };
+        self.flight.writer.begin(Begun::Coming { head, length, kept, for_first: for_first.into() });
         true
     }
 
@@ -120,8 +133,12 @@ impl Filling {
         else {
             return false;
         };
-        let stored = self.cache.renew(stale, fields, &self.want, now);
-        self.flight.writer.begin(Begun::Stored { stored, confirmed: true });
+        let begun = match self.cache.renew(stale, fields, &self.want, now) {
+            Some(stored) => Begun::Stored { stored, confirmed: true },
+            // It is not for all who wait, by what the upstream says now.
+            None => Begun::Alone,
+        };
+        self.flight.writer.begin(begun);
         true
     }
 
@@ -196,42 +213,76 @@ impl Filling {
     }
 }
 
+/// Tags that an upstream may give to one answer, and bytes of each; others are not taken.
+const MAX_TAGS: usize = 64;
+const MAX_TAG: usize = 256;
+
 /// The groups of the route with the tags that the upstream gives: `Cache-Tag` (by comma), `Surrogate-Key` (by space).
-fn storable_groups(of_route: &Groups, _fields: &HeaderMap) -> Groups {
-    of_route.clone()
+///
+/// # Errors
+///
+/// There are too many, or one is too long: a purge by what was left out would miss the answer.
+fn storable_groups(of_route: &Groups, fields: &HeaderMap) -> Result<Groups, NotStored> {
+    let parts = |name: &'static str, ends: fn(&u8) -> bool| {
+        fields.get_all(name).into_iter().flat_map(move |value| value.as_bytes().split(ends))
+    };
+    let given = parts("cache-tag", |byte| *byte == b',').chain(parts("surrogate-key", u8::is_ascii_whitespace));
+    let mut tags = of_route.tags.to_vec();
+    let most = tags.len() + MAX_TAGS;
+    for tag in given.map(<[u8]>::trim_ascii).filter(|tag| !tag.is_empty()) {
+        let tag = str::from_utf8(tag).ok().filter(|tag| tag.len() <= MAX_TAG).ok_or(NotStored::Tags)?;
+        if !tags.iter().any(|known| **known == *tag) {
+            tags.push(tag.into());
+        }
+        if tags.len() > most {
+            return Err(NotStored::Tags);
+        }
+    }
+    Ok(Groups { route: Arc::clone(&of_route.route), partner: of_route.partner.clone(), tags: tags.into() })
 }
 
 impl Cache {
-    /// Stores an answer with the fields of a newer message about it, and gives it.
-    fn renew(&self, stored: &Arc<Stored>, newer: &HeaderMap, want: &Want, now: Moment) -> Arc<Stored> {
+    /// Stores an answer with the fields of a newer message about it, and gives it; `None` when it may not be kept any more.
+    fn renew(&self, stored: &Arc<Stored>, newer: &HeaderMap, want: &Want, now: Moment) -> Option<Arc<Stored>> {
         let fields = validation::updated(&stored.head.fields, newer);
         let directives = ResponseDirectives::of(&fields);
         let Head { key, status, version, groups, .. } = &*stored.head;
-        let judged = storable::judge(&want.policy, &want.request, *status, &fields, &directives);
+        let freshness = Freshness::of(*status, &fields, &directives, &want.policy.ttl, want.asked, now);
+        let judged = storable::judge(&want.policy, &want.request, *status, &fields, &directives, &freshness);
+        let Ok(rules) = judged else {
+            self.store.remove(key.as_bytes());
+            return None;
+        };
         let head = Head {
             key: key.clone(),
             status: *status,
             version: *version,
             fields: StoredFields::new(&storable::kept(&fields, &directives)),
-            freshness: Freshness::of(*status, &fields, &directives, &want.policy.ttl, want.asked, now),
-            rules: judged.unwrap_or_default(),
+            freshness,
+            rules,
             groups: groups.clone(),
         };
         let renewed = Arc::new(Stored::new(Arc::new(head), stored.body.clone()));
-        match judged {
-            Ok(_) => self.store.replace(stored, Arc::clone(&renewed), want.mark),
-            Err(_) => self.store.remove(key.as_bytes()),
-        }
-        renewed
+        self.store.replace(stored, Arc::clone(&renewed), want.mark);
+        Some(renewed)
     }
 
-    /// Purges what a request has changed that succeeded (RFC 9111 §4.4): every answer for its path, with whatever query, and for
-    /// those that its answer names; and what the route says by tags.
-    pub fn change(&self, change: &Change<'_>, fields: &HeaderMap) {
-        let Change { scheme, host, target, tags } = *change;
-        let others = validation::also_changed(scheme, host, target, fields);
-        for target in std::iter::once(target).chain(others.iter().map(String::as_str)) {
-            let path = target.split('?').next().unwrap_or(target);
+    /// What has been stored for a question since it was looked for, if it can be given at once.
+    #[must_use]
+    pub fn look_again(&self, want: &Want, now: Moment) -> Option<(Arc<Stored>, Kind)> {
+        let directives = want.request.directives;
+        let asked = Asked { key: want.base.as_bytes(), fields: &want.fields, directives, policy: &want.policy, now };
+        match self.look_up(&asked) {
+            LookUp::Found { stored, kind: kind @ Kind::Hit, refresh: false } => Some((stored, kind)),
+            _ => None,
+        }
+    }
+
+    /// Purges what a request has changed that succeeded (RFC 9111 §4.4): every answer for these paths, with whatever query, and what the
+    /// route says by tags.
+    pub fn change(&self, change: &Change<'_>) {
+        let Change { scheme, host, paths, tags } = *change;
+        for path in paths {
             let mut begins = Vec::new();
             push_path(scheme, host, path, &mut begins);
             self.store.purge(&Purge::Path(begins.into()), false);
@@ -257,7 +308,10 @@ impl Cache {
 pub struct Change<'a> {
     pub scheme: &'a str,
     pub host: &'a str,
-    /// Path and query.
-    pub target: &'a str,
+    /// In normal form.
+    pub paths: &'a [String],
     pub tags: &'a [Arc<str>],
 }
+
+#[cfg(test)]
+mod tests;

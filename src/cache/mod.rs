@@ -86,3 +86,6 @@ impl Cache {
         self.flights.len()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,7 +123,7 @@ fn numbers(answer: &Value) -> String {
         number("evicted"),
         number("purged"),
         number("collapsed"),
-        number("in_flight"),
+        number("in_flight")
     )
 }
 
@@ -135,14 +135,14 @@ fn counted(answers: u64) -> String {
     if answers == 1 { "1 answer".to_owned() } else { format!("{answers} answers") }
 }
 
-/// One line for each answer, and what it can be purged by under it.
+/// The key of each answer, and what there is to say of it.
 fn entries(answer: &Value) -> String {
     let entries = answer["entries"].as_array().map(Vec::as_slice).unwrap_or_default();
     let (shown, count) = (entries.len() as u64, answer["count"].as_u64().unwrap_or_default());
     let mut lines: String = entries.iter().map(entry).collect();
     match (count, shown) {
         (0, _) => lines.push_str("nothing is stored\n"),
-        (count, shown) if count > shown => write!(lines, "and {} more\n", count - shown).unwrap_or_default(),
+        (count, shown) if count > shown => writeln!(lines, "and {} more", count - shown).unwrap_or_default(),
         _ => {}
     }
     lines
@@ -154,31 +154,18 @@ fn entry(entry: &Value) -> String {
         Some(true) => "stale".to_owned(),
         _ => format!("fresh for {}s", number("fresh_for")),
     };
-    let mut lines = format!(
-        "{}  {}  {}s old, {freshness}, {} bytes, given {} times\n",
-        text(&entry["url"]),
+    let tags: String = entry["tags"].as_array().into_iter().flatten().map(|tag| format!(" {:?}", text(tag))).collect();
+    let tags = if tags.is_empty() { tags } else { format!(", tags{tags}") };
+    format!(
+        "{}\n  {}, {}s old, {freshness}, {} bytes, given {} times, route {:?}{tags}, id {}\n",
+        text(&entry["key"]),
         number("status"),
         number("age"),
         number("body_bytes"),
         number("hits"),
-    );
-    let scope = &entry["scope"];
-    let whose = ["partner", "by", "subject"].map(|name| (name, text(&scope[name])));
-    let whose =
-        whose.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!(" {name} {value:?}"));
-    let whose: String = whose.collect();
-    let tags: String = entry["tags"].as_array().into_iter().flatten().map(|tag| format!(" {:?}", text(tag))).collect();
-    let tags = if tags.is_empty() { tags } else { format!(", tags{tags}") };
-    // A string takes everything.
-    writeln!(
-        lines,
-        "  for {}{whose}, route {:?}{tags}, key {}",
-        text(&scope["of"]),
         text(&entry["route"]),
-        text(&entry["key"])
+        text(&entry["id"]),
     )
-    .unwrap_or_default();
-    lines
 }
 
 /// For a query: everything that has a meaning there is percent-encoded (RFC 3986 §2.1).
@@ -207,20 +194,19 @@ mod tests {
     #[test]
     fn what_is_stored_is_told_in_two_lines() {
         let answer = json!({ "count": 3, "entries": [{
-            "url": "https://a.test/orders/1", "status": 200, "age": 35, "fresh_for": 25, "stale": false, "body_bytes": 5,
-            "hits": 2, "route": "orders", "tags": ["order:1", "orders"], "partner": "acme", "key": "0a1b2c3d4e5f",
-            "scope": { "of": "subject", "partner": "acme", "by": "main", "subject": "7" },
+            "key": "https://a.test/orders/1 for partner acme", "status": 200, "age": 35, "fresh_for": 25, "stale": false,
+            "body_bytes": 5, "hits": 2, "route": "orders", "tags": ["order:1", "orders"], "partner": "acme",
+            "id": "0a1b2c3d4e5f",
         }, {
-            "url": "https://a.test/orders/1", "status": 404, "age": 3, "fresh_for": 0, "stale": true, "body_bytes": 0,
-            "hits": 0, "route": "orders", "tags": [], "partner": null, "key": "5f4e3d2c1b0a",
-            "scope": { "of": "everyone", "partner": null, "by": null, "subject": null },
+            "key": "https://a.test/orders/1 for everyone", "status": 404, "age": 3, "fresh_for": 0, "stale": true,
+            "body_bytes": 0, "hits": 0, "route": "orders", "tags": [], "partner": null, "id": "5f4e3d2c1b0a",
         }] });
         assert_eq!(
             entries(&answer),
-            "https://a.test/orders/1  200  35s old, fresh for 25s, 5 bytes, given 2 times\n  \
-             for subject partner \"acme\" by \"main\" subject \"7\", route \"orders\", tags \"order:1\" \"orders\", key 0a1b2c3d4e5f\n\
-             https://a.test/orders/1  404  3s old, stale, 0 bytes, given 0 times\n  \
-             for everyone, route \"orders\", key 5f4e3d2c1b0a\nand 1 more\n"
+            "https://a.test/orders/1 for partner acme\n  \
+             200, 35s old, fresh for 25s, 5 bytes, given 2 times, route \"orders\", tags \"order:1\" \"orders\", id 0a1b2c3d4e5f\n\
+             https://a.test/orders/1 for everyone\n  \
+             404, 3s old, stale, 0 bytes, given 0 times, route \"orders\", id 5f4e3d2c1b0a\nand 1 more\n"
         );
         assert_eq!(entries(&json!({ "count": 0, "entries": [] })), "nothing is stored\n");
     }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use http::header::{AUTHORIZATION, COOKIE, EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE};
 use http::header::{CONTENT_LENGTH, IF_UNMODIFIED_SINCE, RANGE, UPGRADE};
-use http::header::{COOKIE, EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::admit::Admitted;
@@ -172,6 +172,7 @@ impl<V: RequestView> Question<'_, '_, V> {
         let resource = Resource { scheme: seen.proto, host: &self.host(), path: self.path, query: counts };
         out.clear();
         key::push_resource(&resource, out);
+        key::push_route(cache.terms, out);
         key::push_scope(scope, out);
         // A trusted proxy may have been asked for another host than we.
         let other = (self.request.authority() != Some(&*seen.host)).then_some(seen.host.as_bytes());
@@ -284,7 +285,8 @@ impl<V: RequestView> Question<'_, '_, V> {
             unkeyed: Arc::clone(&cache.unkeyed),
             request: ForRequest {
                 directives: RequestDirectives::of(&fields),
-                authenticated: facts.caller.is_some() || fields.contains_key(http::header::AUTHORIZATION),
+                authenticated: facts.caller.is_some() || fields.contains_key(AUTHORIZATION),
+                known: facts.caller.is_some(),
             },
             fields,
             policy: Arc::clone(&cache.policy),

@@ -8,6 +8,8 @@ use super::exchange::Exchange;
 use crate::base::clock;
 use crate::cache::Moment;
 use crate::cache::filling::Change;
+use crate::cache::validation::also_changed;
+use crate::route;
 
 /// Listens to the final head of an upstream's answer, before the client has it: what it makes invalid is gone when the client knows.
 pub fn heard<'a>(exchange: &Exchange, status: StatusCode, fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) {
@@ -21,7 +23,14 @@ pub fn heard<'a>(exchange: &Exchange, status: StatusCode, fields: impl Iterator<
                 let is = |known: &HeaderName| name.eq_ignore_ascii_case(known.as_str().as_bytes());
                 is(&LOCATION) || is(&CONTENT_LOCATION)
             }));
-            cache.change(&Change { scheme, host, target, tags }, &fields);
+            let others = also_changed(scheme, host, target, &fields);
+            let targets = std::iter::once(target.as_str()).chain(others.iter().map(String::as_str));
+            let path = |target: &str| {
+                let path = target.split('?').next().unwrap_or(target);
+                route::normalise_text(path).ok().map(|path| path.as_str().to_owned())
+            };
+            let paths: Vec<_> = targets.filter_map(path).collect();
+            cache.change(&Change { scheme, host, paths: &paths, tags });
         }
         Hears::Head { want } => {
             let now = Moment { at: clock::now(), wall: clock::since_epoch() };

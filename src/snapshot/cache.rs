@@ -1,9 +1,11 @@
 //! What a route keeps, compiled.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use http::HeaderName;
 
+use crate::config::checked::RouteAction;
 use crate::config::checked::cache::{CachePolicy, CacheScope};
 use crate::config::checked::identity::Identity;
 use crate::transform::rewrite::{CompiledTemplate, TemplateError};
@@ -16,13 +18,21 @@ pub struct CompiledCache {
     pub tags: Box<[CompiledTemplate]>,
     /// Fields that upstreams get from us and that the key does not have.
     pub unkeyed: Arc<[HeaderName]>,
+    /// A digest of all that decides what the upstream is asked and who may have the answer.
+    pub terms: u64,
 }
 
 impl CompiledCache {
     /// # Errors
     ///
     /// A tag names a parameter that the route does not have.
-    pub fn compile(policy: &Arc<CachePolicy>, params: &[&str], identity: &Identity) -> Result<Self, TemplateError> {
+    pub fn compile(
+        route: &str,
+        action: &RouteAction,
+        policy: &Arc<CachePolicy>,
+        params: &[&str],
+        identity: &Identity,
+    ) -> Result<Self, TemplateError> {
         let Identity { partner, subject, scopes, token, .. } = identity;
         let mut unkeyed: Vec<_> = OF_ONE_REQUEST.map(HeaderName::from_static).into();
         unkeyed.extend(scopes.clone());
@@ -32,8 +42,23 @@ impl CompiledCache {
             CacheScope::Partner => unkeyed.extend(subject.clone()),
             CacheScope::Everyone => unkeyed.extend(subject.iter().chain(partner).cloned()),
         }
-        Ok(Self { policy: Arc::clone(policy), tags: tags(&policy.tags, params)?, unkeyed: unkeyed.into() })
+        Ok(Self {
+            policy: Arc::clone(policy),
+            tags: tags(&policy.tags, params)?,
+            unkeyed: unkeyed.into(),
+            terms: terms(route, action, policy, identity),
+        })
     }
+}
+
+/// The same for the same words in every process: nothing that only says how long or how much is among them.
+fn terms(route: &str, action: &RouteAction, policy: &CachePolicy, identity: &Identity) -> u64 {
+    let RouteAction { target, auth, addresses, request_headers, .. } = action;
+    let mut hasher = DefaultHasher::new();
+    // What is checked has no digest of its own, and this runs once a reload.
+    format!("{route} {target:?} {auth:?} {addresses:?} {request_headers:?} {:?} {identity:?}", policy.key)
+        .hash(&mut hasher);
+    hasher.finish()
 }
 
 /// # Errors

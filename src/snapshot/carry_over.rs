@@ -186,7 +186,10 @@ impl Builder {
             let mut kept = gate::credential_fields(&written.auth);
             kept.extend_from_slice(built.kept);
             let request_edits = RequestEdits::compile(&written.request_headers, &kept);
-            let cache = written.cache.as_ref().map(|policy| CompiledCache::compile(policy, &names, built.identity));
+            let cache = written
+                .cache
+                .as_ref()
+                .map(|policy| CompiledCache::compile(&name, &written, policy, &names, built.identity));
             let cache = cache.transpose().map_err(|error| vec![format!("cache.tags: {error}")])?;
             let invalidates =
                 tags(&written.invalidates, &names).map_err(|error| vec![format!("invalidates: {error}")])?;

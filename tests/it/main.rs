@@ -17,6 +17,7 @@ mod answers;
 mod architecture;
 mod back_pressure;
 mod bodies;
+mod cache;
 mod cli;
 mod client_certificates;
 mod config;

@@ -25,6 +25,7 @@ use super::{AUDIT, Admin, is_json, json};
 use crate::base::clock;
 use crate::base::query;
 use crate::cache::Stored;
+use crate::cache::key::Scope;
 use crate::cache::purge::Purge;
 use crate::snapshot::Snapshot;
 
@@ -78,7 +79,7 @@ impl Asked {
     }
 }
 
-/// What is stored for a URL; without a query in it, for all queries. Never a body, nor the value of a field.
+/// What is stored for a URL; without a query in it, for all queries. Never a body, nor a credential.
 pub(super) async fn look_up(State(admin): State<Arc<Admin>>, RawQuery(asked): RawQuery) -> Response {
     let asked = match Asked::read(asked.as_deref()) {
         Ok(asked) => asked,
@@ -90,13 +91,19 @@ pub(super) async fn look_up(State(admin): State<Arc<Admin>>, RawQuery(asked): Ra
     json(&listed(found, &asked, clock::now()))
 }
 
-/// In the order of URL and key.
+/// In the order of keys.
 fn listed(mut found: Vec<Arc<Stored>>, asked: &Asked, now: Instant) -> Value {
     found.retain(|stored| {
-        let described = stored.head.key.describe();
-        let of_partner = [described.partner.as_deref(), stored.head.groups.partner.as_deref()];
-        asked.partner.as_deref().is_none_or(|partner| of_partner.contains(&Some(partner)))
-            && asked.subject.as_deref().is_none_or(|subject| described.subject.as_deref() == Some(subject))
+        let (mut partner, mut subject) = (stored.head.groups.partner.as_deref(), None);
+        match stored.head.key.scope() {
+            Some(Scope::Partner(name)) => partner = Some(name),
+            Some(Scope::Subject { partner: of, subject: name, .. }) => {
+                (partner, subject) = (of.or(partner), Some(name));
+            }
+            Some(Scope::Everyone | Scope::Public) | None => {}
+        }
+        let is = |asked: &Option<String>, found| asked.is_none() || asked.as_deref() == found;
+        is(&asked.partner, partner) && is(&asked.subject, subject)
     });
     found.sort_by(|one, other| one.head.key.cmp(&other.head.key));
     let entries: Vec<Value> = found.iter().take(MAX_SHOWN).map(|stored| described(stored, now)).collect();
@@ -105,11 +112,9 @@ fn listed(mut found: Vec<Arc<Stored>>, asked: &Asked, now: Instant) -> Value {
 
 fn described(stored: &Stored, now: Instant) -> Value {
     let head = &stored.head;
-    let key = head.key.describe();
     json!({
-        "url": key.url,
-        "scope": { "of": key.scope, "partner": key.partner, "by": key.by, "subject": key.subject },
-        "key": fingerprint(head.key.as_bytes()),
+        "key": head.key.to_string(),
+        "id": fingerprint(head.key.as_bytes()),
         "route": &*head.groups.route,
         "partner": head.groups.partner.as_deref(),
         "tags": head.groups.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(),
@@ -122,7 +127,7 @@ fn described(stored: &Stored, now: Instant) -> Value {
     })
 }
 
-/// Tells keys apart without the values of fields, which may be secrets.
+/// Tells keys apart that differ only in what is not shown of them.
 fn fingerprint(key: &[u8]) -> String {
     let hash = digest(&SHA256, key);
     hash.as_ref().iter().take(6).fold(String::new(), |mut text, byte| {
@@ -227,6 +232,6 @@ fn what(target: &Target) -> String {
         Target::Group(Purge::Tag(tag)) => format!("tag {tag:?}"),
         Target::Group(Purge::Route(route)) => format!("route {route:?}"),
         Target::Group(Purge::Partner(partner)) => format!("partner {partner:?}"),
-        Target::Group(Purge::All | Purge::Resource(_) | Purge::Path(_)) => "all".to_owned(),
+        Target::Group(Purge::All | Purge::Path(_) | Purge::Resource(_)) => "all".to_owned(),
     }
 }

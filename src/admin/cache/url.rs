@@ -1,6 +1,9 @@
 //! A URL as a client would ask for it, and the part of the cache's keys that it stands for.
 
+use std::cmp::Ordering;
+
 use crate::base::authority;
+use crate::base::query::decoded;
 use crate::cache::key::{self, Resource};
 use crate::cache::purge::Purge;
 use crate::route;
@@ -79,11 +82,20 @@ impl Url {
     fn queries(&self) -> Vec<Option<String>> {
         let Some(written) = &self.query else { return vec![None] };
         let mut parameters: Vec<&str> = written.split('&').filter(|parameter| !parameter.is_empty()).collect();
-        parameters.sort_unstable();
+        parameters.sort_unstable_by(|one, other| order(one, other));
         let sorted = parameters.join("&");
         let is_other = sorted != *written;
         [Some(written.clone()), is_other.then_some(sorted)].into_iter().flatten().map(Some).collect()
     }
+}
+
+/// By name, then by value, both decoded.
+fn order(one: &str, other: &str) -> Ordering {
+    let parts = |parameter: &str| {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        [name, value].map(|text| decoded(text.as_bytes()).collect::<Vec<u8>>())
+    };
+    parts(one).cmp(&parts(other)).then_with(|| one.cmp(other))
 }
 
 #[cfg(test)]
@@ -127,10 +139,14 @@ mod tests {
         assert_eq!(queries("https://a.test/"), [None]);
         assert_eq!(queries("https://a.test/?a=1&b=2"), [Some("a=1&b=2".to_owned())]);
         assert_eq!(queries("https://a.test/?b=2&a=1"), ["b=2&a=1", "a=1&b=2"].map(|query| Some(query.to_owned())));
-        let purges: Vec<Purge> = Url::read("https://a.test/").unwrap().purges().collect();
-        assert!(matches!(*purges, [Purge::Path(_)]), "{purges:?}");
-        let purges: Vec<Purge> = Url::read("https://a.test/?").unwrap().purges().collect();
-        assert!(matches!(*purges, [Purge::Resource(_)]), "{purges:?}");
+        assert_eq!(
+            queries("https://a.test/?a-b=1&a=2"),
+            ["a-b=1&a=2", "a=2&a-b=1"].map(|query| Some(query.to_owned()))
+        );
+        assert_eq!(queries("https://a.test/?a=2&%61=1").last(), Some(&Some("%61=1&a=2".to_owned())));
+        for (text, number) in [("https://a.test/", 1), ("https://a.test/?", 1), ("https://a.test/?b&a", 2)] {
+            assert_eq!(Url::read(text).unwrap().purges().count(), number, "{text}");
+        }
     }
 
     proptest! {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use self::state::Shared;
 use super::storable::NotStored;
@@ -22,12 +22,15 @@ pub enum Begun {
     /// What was stored holds; or everything came at once.
     Stored { stored: Arc<Stored>, confirmed: bool },
     /// Its head is here, its body follows. It is kept when it is whole, or it is not kept and why.
-    Coming { head: Arc<Head>, length: Option<u64>, kept: Result<(), NotStored> },
+    Coming { head: Arc<Head>, length: Option<u64>, kept: Result<(), NotStored>, for_first: ForFirst },
     /// It is for whoever asked first; everybody else has to ask for itself.
     Alone,
     /// There is no answer. Everybody who waited learns it.
     Failed(Reason),
 }
+
+/// Fields that are for whoever asked first alone.
+pub type ForFirst = Arc<[(HeaderName, HeaderValue)]>;
 
 /// The next part of a body.
 #[derive(Clone, Debug)]

@@ -56,7 +56,7 @@ fn head() -> Arc<Head> {
 }
 
 fn coming(kept: Result<(), NotStored>) -> Begun {
-    Begun::Coming { head: head(), length: None, kept }
+    Begun::Coming { head: head(), length: None, kept, for_first: [].into() }
 }
 
 fn stored() -> Begun {

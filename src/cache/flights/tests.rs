@@ -32,7 +32,7 @@ fn head(key: &Key) -> Arc<Head> {
 }
 
 fn coming(kept: Result<(), NotStored>) -> Begun {
-    Begun::Coming { head: head(&key("a")), length: None, kept }
+    Begun::Coming { head: head(&key("a")), length: None, kept, for_first: [].into() }
 }
 
 fn begun(reader: &mut Reader) -> Option<Begun> {

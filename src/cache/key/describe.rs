@@ -39,7 +39,7 @@ fn describe(key: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
             Kind::Scheme => write!(f, "{text}://")?,
             Kind::Host | Kind::Path => write!(f, "{text}")?,
             Kind::Query => write!(f, "?{text}")?,
-            Kind::NoQuery => {}
+            Kind::NoQuery | Kind::Route => {}
             Kind::Everyone => f.write_str(" for everyone")?,
             Kind::Public => f.write_str(" for the public")?,
             Kind::Partner => write!(f, " for partner {text}")?,
@@ -57,41 +57,27 @@ fn describe(key: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 impl Key {
-    /// What it says, in parts.
+    /// Who shares the answer.
     #[must_use]
-    pub fn describe(&self) -> Described {
-        let mut described = Described::default();
-        let mut rest = self.as_bytes();
+    pub fn scope(&self) -> Option<super::Scope<'_>> {
+        let text = |bytes| str::from_utf8(bytes).ok();
+        let (mut rest, mut subject, mut by) = (self.as_bytes(), None, None);
         while let Some((kind, bytes)) = take(&mut rest) {
-            let text = || Shown(bytes).to_string();
             match kind {
-                Kind::Scheme => described.url = text() + "://",
-                Kind::Host | Kind::Path => described.url.push_str(&text()),
-                Kind::Query => described.url.push_str(&format!("?{}", text())),
-                Kind::Everyone => described.scope = "everyone",
-                Kind::Public => described.scope = "public",
-                Kind::Partner => (described.scope, described.partner) = ("partner", Some(text())),
-                Kind::Subject => (described.scope, described.subject) = ("subject", Some(text())),
-                Kind::Issuer => described.by = Some(text()),
-                Kind::OfPartner => described.partner = Some(text()),
-                Kind::NoQuery | Kind::OfNone | Kind::Field | Kind::Variant | Kind::Value | Kind::NoValue => {}
+                Kind::Everyone => return Some(super::Scope::Everyone),
+                Kind::Public => return Some(super::Scope::Public),
+                Kind::Partner => return text(bytes).map(super::Scope::Partner),
+                Kind::Subject => subject = text(bytes),
+                Kind::Issuer => by = text(bytes),
+                Kind::OfPartner | Kind::OfNone => {
+                    let partner = if kind == Kind::OfPartner { text(bytes) } else { None };
+                    return Some(super::Scope::Subject { partner, by: by?, subject: subject? });
+                }
+                _ => {}
             }
         }
-        described
+        None
     }
-}
-
-/// What a key says. The values of fields are left out: they may be secrets.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Described {
-    /// With what counts of the query.
-    pub url: String,
-    /// Who shares the answer: `everyone`, `public`, `partner` or `subject`.
-    pub scope: &'static str,
-    pub partner: Option<String>,
-    /// Whose name the subject is.
-    pub by: Option<String>,
-    pub subject: Option<String>,
 }
 
 fn is_secret(field: &str) -> bool {

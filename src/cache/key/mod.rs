@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-pub use self::describe::Described;
 pub use self::query::counted;
 
 use self::parts::{Kind, push, push_with, take};
@@ -100,6 +99,12 @@ pub fn resource_of(key: &[u8]) -> Option<&[u8]> {
     let mut rest = key.get(path_of(key)?.len()..)?;
     take(&mut rest).filter(|(found, _)| matches!(found, Kind::Query | Kind::NoQuery))?;
     key.get(..key.len() - rest.len())
+}
+
+/// Writes by which terms of a route the answer came: two routes with one URL share nothing, nor does a route with what it was before
+/// its terms changed.
+pub fn push_route(terms: u64, out: &mut Vec<u8>) {
+    push(Kind::Route, &terms.to_le_bytes(), out);
 }
 
 /// Writes whose answer it is.

@@ -10,6 +10,8 @@ pub enum Kind {
     Path,
     Query,
     NoQuery,
+    /// The terms of the route that gave the answer.
+    Route,
     Everyone,
     Public,
     Partner,
@@ -26,12 +28,13 @@ pub enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Scheme,
         Self::Host,
         Self::Path,
         Self::Query,
         Self::NoQuery,
+        Self::Route,
         Self::Everyone,
         Self::Public,
         Self::Partner,

@@ -6,6 +6,7 @@ mod http2;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
@@ -20,10 +21,11 @@ use crate::cache::flights::Joined;
 use crate::cache::served::Served;
 use crate::cache::status::{Kind, Outcome};
 use crate::cache::storable::NotStored;
-use crate::cache::{Filling, Moment};
+use crate::cache::{Filling, Head, Moment, Stored};
 use crate::listener::worker::Worker;
 use crate::pipeline::cached::{Ask, Work, part_of};
 use crate::pipeline::exchange::{Exchange, Stage};
+use crate::telemetry::metrics::Background;
 
 pub use self::http1::deliver as deliver_http1;
 pub use self::http2::deliver as deliver_stream;
@@ -56,7 +58,11 @@ pub async fn obtain(worker: &Arc<Worker>, exchange: &mut Exchange) -> Result<Obt
     }
     match work {
         Work::Forward => Ok(Obtained::Forward),
-        Work::Serve(served) => Ok(Obtained::Served(served)),
+        Work::Serve(served) => {
+            let age = Duration::from_secs(served.age.unwrap_or_default());
+            exchange.snapshot.gate.cache_metrics.given(age);
+            Ok(Obtained::Served(served))
+        }
         Work::Ask(ask) => {
             // In a box, so that answers from memory do without its room.
             let obtained = Box::pin(wait(worker, exchange, *ask)).await?;
@@ -70,6 +76,10 @@ fn renew(worker: &Arc<Worker>, exchange: &Exchange, ask: Ask) {
     let cache = Arc::clone(&exchange.snapshot.gate.lasting.cache);
     let Ask { key, want, plan, request, .. } = ask;
     if let Some((flight, _)) = cache.flights().begin(&key) {
+        let is_fresh =
+            exchange.cache.as_ref().and_then(|part| part.outcome).is_some_and(|outcome| outcome.kind == Kind::Hit);
+        let why = if is_fresh { Background::RefreshAhead } else { Background::Revalidate };
+        exchange.snapshot.gate.cache_metrics.background(why);
         let background = exchange.fetching(plan, worker.deadlines.register());
         let filling = Filling::new(cache, want, flight);
         let worker = Arc::clone(worker);
@@ -83,10 +93,12 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
     let Ask { mut key, want, plan, request, is_partial } = ask;
     let (base, fields) = (want.base.clone(), want.fields.clone());
     let mut question = Some((want, plan, request));
+    // What was asked for before this request is not what it wants.
+    let mut by_itself = kind == Kind::Refetch;
     for _ in 0..TRIES {
-        let joined = if kind == Kind::Refetch {
-            // What was asked for before this request is not what it wants.
-            cache.flights().begin(&key).map_or(Joined::Alone, |(flight, reader)| Joined::Leads(flight, reader))
+        let joined = if by_itself {
+            let (flight, reader) = cache.flights().alone(&key);
+            Joined::Leads(flight, reader)
         } else {
             cache.flights().join(&key, clock::now())
         };
@@ -99,10 +111,15 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
             }
             Joined::Follows(reader) => {
                 outcome.collapsed = true;
+                exchange.snapshot.gate.cache_metrics.collapsed();
                 reader
             }
             Joined::Leads(flight, reader) => {
                 let Some((want, plan, request)) = question.take() else { return Ok(Obtained::Forward) };
+                // Another flight may have stored it since it was looked for.
+                if !by_itself && let Some((stored, kind)) = cache.look_again(&want, now()) {
+                    return serve(exchange, &stored, &fields, Outcome { collapsed: true, ..Outcome::new(kind) });
+                }
                 let own = exchange.fetching(plan, worker.deadlines.register());
                 asks = Some(Arc::clone(&own));
                 let filling = Filling::new(Arc::clone(&cache), want, flight);
@@ -124,35 +141,65 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
             }
             Begun::Failed(reason) => return Err(reason),
             Begun::Stored { stored, confirmed } => {
+                if confirmed && outcome.collapsed && !is_shared(&stored.head) {
+                    by_itself = true;
+                    continue;
+                }
                 if !cache.fits(&stored.head, base.as_bytes(), &fields) {
                     key = cache.key_of(base.as_bytes(), &fields);
                     continue;
                 }
                 outcome.kind = if confirmed { Kind::Revalidated } else { Kind::StaleError };
-                let now = now();
-                let served = Served::stored(&stored, &fields, false, outcome, now.at);
-                let mut part = part_of(&stored, served, now);
-                let Work::Serve(served) = std::mem::replace(&mut part.work, Work::Forward) else {
-                    return Err(Reason::Internal);
-                };
-                exchange.cache = Some(part);
-                return Ok(Obtained::Served(served));
+                return serve(exchange, &stored, &fields, outcome);
             }
-            Begun::Coming { head, length, kept } => {
+            Begun::Coming { head, length, kept, for_first } => {
+                if outcome.collapsed && !is_shared(&head) {
+                    by_itself = true;
+                    continue;
+                }
                 if outcome.collapsed && !cache.fits(&head, base.as_bytes(), &fields) {
                     key = cache.key_of(base.as_bytes(), &fields);
                     continue;
                 }
                 outcome.stored = Some(kept);
+                outcome.upstream = Some(head.status.as_u16());
                 note(exchange, outcome);
                 if is_partial && kept.is_err() {
                     return Ok(Obtained::Forward);
                 }
-                return Ok(Obtained::Served(Box::new(Served::coming(head, length, reader, &fields, outcome))));
+                let age = head.freshness.age(clock::now()).as_secs();
+                let mut served = Served::coming(head, length, reader, &fields, outcome);
+                if kept.is_ok() {
+                    served.age = (age > 0).then_some(age);
+                }
+                if !outcome.collapsed {
+                    served.instead.extend(for_first.iter().cloned());
+                }
+                return Ok(Obtained::Served(Box::new(served)));
             }
         }
     }
     Ok(Obtained::Forward)
+}
+
+/// Whether an answer may be given to others who asked for it at the same time (RFC 9111 §4): it does not have to be validated first.
+fn is_shared(head: &Head) -> bool {
+    !head.rules.always_validate && head.freshness.stale_for(clock::now()).is_none()
+}
+
+/// Gives what is stored.
+fn serve(
+    exchange: &mut Exchange,
+    stored: &Arc<Stored>,
+    fields: &HeaderMap,
+    outcome: Outcome,
+) -> Result<Obtained, Reason> {
+    let now = now();
+    let served = Served::stored(stored, fields, false, outcome, now.at);
+    let mut part = part_of(stored, served, now);
+    let Work::Serve(served) = std::mem::replace(&mut part.work, Work::Forward) else { return Err(Reason::Internal) };
+    exchange.cache = Some(part);
+    Ok(Obtained::Served(served))
 }
 
 fn note(exchange: &mut Exchange, outcome: Outcome) {

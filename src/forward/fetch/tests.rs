@@ -271,7 +271,7 @@ async fn an_answer_of_known_length_is_taken_in_whole_and_unedited() {
         let fields = head.fields.to_map();
         let mut names: Vec<_> = fields.keys().map(http::HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["content-length", "date", "x-a"], "{engine}");
+        assert_eq!(names, ["date", "x-a"], "{engine}");
         let mut values = Vec::new();
         fields.each(&http::HeaderName::from_static("x-a"), &mut |value| values.push(value.to_vec()));
         assert_eq!(values, [b"1", b"2"]);

@@ -237,10 +237,10 @@ impl ProxyHttp for Engine {
             }
             exchange.prompt.store(response.headers.contains_key(CONTENT_LENGTH), Ordering::Relaxed);
             exchange.progress().status = response.status.as_u16();
-            let fields = response.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
-            heard(exchange, response.status, fields);
             // What is fetched is edited each time it is given to a client.
             if !exchange.fetches {
+                let fields = response.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes()));
+                heard(exchange, response.status, fields);
                 respond::edit(exchange, response.version, &mut PingoraResponse(response));
             }
         }
