@@ -17,7 +17,8 @@ use crate::cache::filling::Want;
 use crate::cache::flights::Joined;
 use crate::cache::key::Key;
 use crate::cache::storable::ForRequest;
-use crate::cache::stored::{Groups, Head};
+use crate::cache::store::Slot;
+use crate::cache::stored::{Groups, Head, Stored};
 use crate::cache::{Cache, Fields};
 use crate::config::checked::cache::{CacheKey, CachePolicy, CacheScope, QueryRule, Ttl};
 use crate::config::checked::{AccessLog as AccessLogSettings, AccessLogTarget};
@@ -83,6 +84,11 @@ impl Ground {
 
     /// An exchange as a client's request leads to it, and both ends of the way of its answer.
     fn question(&self) -> (Arc<Exchange>, FetchRequest, Filling, Reader) {
+        self.question_about(None)
+    }
+
+    /// As [`Ground::question`], when something is stored that may still hold.
+    fn question_about(&self, stale: Option<Arc<Stored>>) -> (Arc<Exchange>, FetchRequest, Filling, Reader) {
         let client = SocketAddr::from(([203, 0, 113, 7], 50_000));
         let connection = Arc::new(ConnectionFacts { listener: Arc::from("http"), client, tls: None });
         let mut bytes = b"GET /a?b HTTP/1.1\r\nHost: a.test\r\n\r\n".to_vec();
@@ -99,12 +105,12 @@ impl Ground {
         fields.insert("accept", HeaderValue::from_static("text/html"));
         fields.insert("connection", HeaderValue::from_static("close"));
         let host = HeaderValue::from_static("a.test");
-        let filling = Filling::new(Arc::clone(&self.cache), self.want(key), flight);
+        let filling = Filling::new(Arc::clone(&self.cache), self.want(key, stale), flight);
         (exchange, FetchRequest { method: Method::GET, host, fields }, filling, reader)
     }
 
     /// Of something that nothing says may be kept.
-    fn want(&self, base: Key) -> Want {
+    fn want(&self, base: Key, stale: Option<Arc<Stored>>) -> Want {
         let policy = CachePolicy {
             ttl: Ttl::default(),
             key: CacheKey {
@@ -128,7 +134,7 @@ impl Ground {
             request: ForRequest::default(),
             policy: Arc::new(policy),
             groups: Groups::default(),
-            stale: None,
+            stale,
             asked: now(),
             mark: self.cache.store().mark(),
         }
@@ -580,4 +586,71 @@ async fn a_stream_that_does_not_begin_is_given_up() {
     })
     .await;
     assert_eq!(got.broken(), (Vec::new(), Reason::UpstreamTimeout));
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_when_what_is_stored_is_used() {
+    for engine in ENGINES {
+        let ground = Ground::new(engine).await;
+        let upstream = async {
+            let (mut stream, _) = ground.listener.accept().await.unwrap();
+            for answer in [
+                "200 OK\r\nContent-Length: 3\r\nETag: \"a\"\r\nCache-Control: max-age=0, stale-if-error=1000\r\n\r\nold",
+                "304 Not Modified\r\nETag: \"a\"\r\n\r\n",
+                "503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy",
+                "200 OK\r\nContent-Length: 3\r\n\r\nnew",
+            ] {
+                hear(&mut stream).await;
+                say(&mut stream, format!("HTTP/1.1 {answer}")).await;
+            }
+            stream
+        };
+        let questions = async {
+            ground.get().await.0.whole();
+            let Some(Slot::Answer(stored)) = ground.cache.store().get(&[0]) else { panic!("not kept") };
+            for (status, kind) in [(304, true), (503, false)] {
+                let (exchange, request, filling, mut reader) = ground.question_about(Some(Arc::clone(&stored)));
+                let begun = poll_fn(|cx| reader.poll_begun(cx));
+                let ((), begun) = tokio::join!(ground.fetch(&exchange, request, filling), begun);
+                let Begun::Stored { stored: used, confirmed } = begun else { panic!("{engine}: {begun:?}") };
+                assert_eq!((confirmed, used.body.pieces()), (kind, stored.body.pieces()), "{engine}");
+                let progress = exchange.progress();
+                assert_eq!((progress.status, progress.reused, progress.reason), (status, true, None), "{engine}");
+            }
+            let (got, exchange) = ground.get().await;
+            assert_eq!(got.whole().1, b"new");
+            assert!(exchange.progress().reused, "{engine}");
+        };
+        tokio::join!(upstream, questions);
+    }
+}
+
+#[tokio::test]
+async fn the_rest_of_what_nobody_wants_is_not_waited_for() {
+    for engine in ENGINES {
+        let ground = Ground::new(engine).await;
+        let upstream = async {
+            let (mut stream, _) = ground.listener.accept().await.unwrap();
+            hear(&mut stream).await;
+            say(
+                &mut stream,
+                "HTTP/1.1 200 OK\r\nCache-Control: max-age=0, stale-if-error=1000\r\nContent-Length: 3\r\n\r\nold",
+            )
+            .await;
+            hear(&mut stream).await;
+            say(&mut stream, "HTTP/1.1 500 Internal Server Error\r\n\r\n").await;
+            // For as long as it is heard.
+            while stream.write_all(&[0; 1024]).await.is_ok() {}
+        };
+        let questions = async {
+            ground.get().await.0.whole();
+            let Some(Slot::Answer(stored)) = ground.cache.store().get(&[0]) else { panic!("not kept") };
+            let (exchange, request, filling, mut reader) = ground.question_about(Some(stored));
+            let begun = poll_fn(|cx| reader.poll_begun(cx));
+            let ((), begun) = tokio::join!(ground.fetch(&exchange, request, filling), begun);
+            assert!(matches!(begun, Begun::Stored { confirmed: false, .. }), "{engine}: {begun:?}");
+            assert_eq!(exchange.progress().reason, None, "{engine}");
+        };
+        tokio::join!(upstream, questions);
+    }
 }
