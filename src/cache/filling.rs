@@ -69,8 +69,10 @@ pub struct Filling {
 struct Coming {
     head: Arc<Head>,
     varies: Option<(Key, Arc<[http::HeaderName]>)>,
-    /// Bytes so far, as long as it is kept.
-    kept: Option<u64>,
+    is_kept: bool,
+    /// Bytes so far.
+    came: u64,
+    /// As announced.
     length: Option<u64>,
 }
 
@@ -99,9 +101,6 @@ impl Filling {
         // RFC 5861 §4.
         if matches!(status.as_u16(), 500 | 502 | 503 | 504) && self.stale_instead(now) {
             return false;
-        }
-        if let Some(stale) = &self.want.stale {
-            stale.marks.refreshing.store(false, Ordering::Relaxed);
         }
         let Want { policy, request, .. } = &self.want;
         let directives = ResponseDirectives::of(fields);
@@ -137,7 +136,7 @@ impl Filling {
             }
         }
         let varies = varies.map(|(_, names)| (self.want.base.clone(), names));
-        self.coming = Some(Coming { head: Arc::clone(&head), varies, kept: kept.ok().map(|()| 0), length });
+        self.coming = Some(Coming { head: Arc::clone(&head), varies, is_kept: kept.is_ok(), came: 0, length });
         let for_first = if kept.is_ok() { storable::for_one(fields, &directives) } else { Vec::new() };
         self.flight.writer.begin(Begun::Coming { head, length, kept, for_first: for_first.into() });
         true
@@ -162,7 +161,6 @@ impl Filling {
     fn stale_instead(&mut self, now: Moment) -> bool {
         let usable = |stale: &&Arc<Stored>| reuse::on_error(stale, &self.want.request.directives, now);
         let Some(stale) = self.want.stale.as_ref().filter(usable).map(Arc::clone) else { return false };
-        stale.marks.refreshing.store(false, Ordering::Relaxed);
         self.flight.writer.begin(Begun::Stored { stored: stale, confirmed: false });
         true
     }
@@ -175,32 +173,35 @@ impl Filling {
     /// Whether it is of any use to go on.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        self.flight.writer.is_wanted() || self.coming.as_ref().is_none_or(|coming| coming.kept.is_some())
+        self.flight.writer.is_wanted() || self.coming.as_ref().is_none_or(|coming| coming.is_kept)
     }
 
     pub fn data(&mut self, data: Bytes) {
         let Some(coming) = &mut self.coming else { return };
-        if let Some(kept) = &mut coming.kept {
-            *kept += data.len() as u64;
-            if *kept > self.want.policy.max_object {
-                coming.kept = None;
-                let ahead = usize::try_from(self.want.policy.max_object).unwrap_or(usize::MAX).max(AHEAD);
-                self.flight.writer.keep_no_longer(ahead);
-            }
+        coming.came += data.len() as u64;
+        if coming.is_kept && coming.came > self.want.policy.max_object {
+            coming.is_kept = false;
+            let ahead = usize::try_from(self.want.policy.max_object).unwrap_or(usize::MAX).max(AHEAD);
+            self.flight.writer.keep_no_longer(ahead);
         }
         self.flight.writer.push(data);
     }
 
     /// The body is whole.
     pub fn end(mut self, trailers: Option<HeaderMap>) {
-        let pieces = self.flight.writer.end(trailers);
-        let Some(Coming { head, varies, kept: Some(kept), length }) = self.coming.take() else { return };
-        if length.is_none_or(|length| length == kept) {
-            let stored = Arc::new(Stored::new(head, Body::new(pieces)));
-            if let Err(why) = self.cache.store.put(stored, varies, self.want.mark) {
-                tracing::trace!(%why, "an answer is not kept");
+        if let Some(Coming { head, varies, is_kept, came, length }) = self.coming.take() {
+            if length.is_some_and(|length| length != came) {
+                return self.flight.writer.fail(Reason::UpstreamReset);
+            }
+            if is_kept {
+                // Before anybody knows that it is whole: who asks again finds it.
+                let stored = Arc::new(Stored::new(head, Body::new(self.flight.writer.whole())));
+                if let Err(why) = self.cache.store.put(stored, varies, self.want.mark) {
+                    tracing::trace!(%why, "an answer is not kept");
+                }
             }
         }
+        self.flight.writer.end(trailers);
     }
 
     /// There is no answer, or no more of it.
@@ -208,10 +209,15 @@ impl Filling {
         if self.coming.is_none() && self.stale_instead(now) {
             return;
         }
+        self.flight.writer.fail(reason);
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
         if let Some(stale) = &self.want.stale {
             stale.marks.refreshing.store(false, Ordering::Relaxed);
         }
-        self.flight.writer.fail(reason);
     }
 }
 

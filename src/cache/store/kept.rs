@@ -174,7 +174,7 @@ impl Kept {
     /// Nobody else waits for longer than one removal takes, or a look into the index.
     pub(super) fn purge(&self, purge: &Purge, soft: bool) -> u64 {
         let mut count = 0;
-        for shard in 0..SHARDS {
+        for shard in self.index.shards_of(purge) {
             let found = {
                 let _writing = self.write(shard);
                 self.index.found(shard, purge)

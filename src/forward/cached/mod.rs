@@ -120,6 +120,7 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
                 if !by_itself && let Some((stored, kind)) = cache.look_again(&want, now()) {
                     return serve(exchange, &stored, &fields, Outcome { collapsed: true, ..Outcome::new(kind) });
                 }
+                cache.earn();
                 let own = exchange.fetching(plan, worker.deadlines.register());
                 asks = Some(Arc::clone(&own));
                 let filling = Filling::new(Arc::clone(&cache), want, flight);
