@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use httparse::Header;
 
 use super::fetch::fetch;
@@ -151,6 +151,7 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
                     continue;
                 }
                 outcome.kind = if confirmed { Kind::Revalidated } else { Kind::StaleError };
+                outcome.upstream = confirmed.then_some(StatusCode::NOT_MODIFIED.as_u16());
                 return serve(exchange, &stored, &fields, outcome);
             }
             Begun::Coming { head, length, kept, for_first } => {
