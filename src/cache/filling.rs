@@ -42,6 +42,22 @@ pub struct Want {
     pub mark: Mark,
 }
 
+impl Want {
+    /// The key with what `Vary` adds, and by which fields.
+    fn variant(&self, fields: &HeaderMap) -> Result<Option<(Key, Arc<[http::HeaderName]>)>, NotStored> {
+        match Vary::of(fields) {
+            Vary::Nothing => Ok(None),
+            Vary::Everything => Err(NotStored::Vary),
+            Vary::Fields(names) if names.iter().any(|name| self.unkeyed.contains(name)) => Err(NotStored::Vary),
+            Vary::Fields(names) => {
+                let mut key = self.base.as_bytes().to_vec();
+                push_variant(&names, &self.fields, &mut key);
+                Ok(Some((Key::from(&*key), names.into())))
+            }
+        }
+    }
+}
+
 /// Takes in one answer. Dropped before its end, it fails.
 pub struct Filling {
     cache: Arc<Cache>,
@@ -93,7 +109,7 @@ impl Filling {
         let judged = storable::judge(policy, request, status, fields, &directives, &freshness);
         let groups = storable_groups(&self.want.groups, fields);
         let judged = judged.and_then(|rules| groups.as_ref().map(|_| rules).map_err(|why| *why));
-        let (judged, varies) = match (judged, self.variant(fields)) {
+        let (judged, varies) = match (judged, self.want.variant(fields)) {
             (Err(why), _) | (Ok(_), Err(why)) => (Err(why), None),
             (Ok(_), Ok(_)) if length.is_some_and(|length| length > policy.max_object) => {
                 (Err(NotStored::TooLarge), None)
@@ -149,20 +165,6 @@ impl Filling {
         stale.marks.refreshing.store(false, Ordering::Relaxed);
         self.flight.writer.begin(Begun::Stored { stored: stale, confirmed: false });
         true
-    }
-
-    /// The key with what `Vary` adds, and by which fields.
-    fn variant(&self, fields: &HeaderMap) -> Result<Option<(Key, Arc<[http::HeaderName]>)>, NotStored> {
-        match Vary::of(fields) {
-            Vary::Nothing => Ok(None),
-            Vary::Everything => Err(NotStored::Vary),
-            Vary::Fields(names) if names.iter().any(|name| self.want.unkeyed.contains(name)) => Err(NotStored::Vary),
-            Vary::Fields(names) => {
-                let mut key = self.want.base.as_bytes().to_vec();
-                push_variant(&names, &self.want.fields, &mut key);
-                Ok(Some((Key::from(&*key), names.into())))
-            }
-        }
     }
 
     /// Ready when there is room for more of the body.
@@ -249,7 +251,9 @@ impl Cache {
         let Head { key, status, version, groups, .. } = &*stored.head;
         let freshness = Freshness::of(*status, &fields, &directives, &want.policy.ttl, want.asked, now);
         let judged = storable::judge(&want.policy, &want.request, *status, &fields, &directives, &freshness);
-        let Ok(rules) = judged else {
+        let own = want.variant(&fields).map(|varies| varies.map_or_else(|| want.base.clone(), |(key, _)| key));
+        // Where it would be found now is not where it lies: what it depends on has changed.
+        let (Ok(rules), Ok(true)) = (judged, own.map(|own| own == *key)) else {
             self.store.remove(key.as_bytes());
             return None;
         };

@@ -570,9 +570,9 @@ fn run(steps: Vec<Step>) {
             }
             (step @ (Step::Fail | Step::DropWriter), Some(open)) => {
                 if matches!(step, Step::Fail) {
-                    open.fail(Reason::UpstreamReset)
+                    open.fail(Reason::UpstreamReset);
                 } else {
-                    writer = None
+                    writer = None;
                 }
                 if model.is_coming() {
                     model.end = Some("broken");
