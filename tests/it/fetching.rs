@@ -103,7 +103,8 @@ impl Ground {
         let Read::Request(mut request) = read else { panic!("not forwarded") };
         let plan = Arc::get_mut(&mut request.exchange).unwrap().plan.take().unwrap();
         let exchange = request.exchange.fetching(plan, self.worker.deadlines.register());
-        let key = Key::from(&[self.asked.replace(self.asked.get() + 1)][..]);
+        let own = || Key::from(&[self.asked.replace(self.asked.get() + 1)][..]);
+        let key = stale.as_ref().map_or_else(own, |stale| stale.head.key.clone());
         let Joined::Leads(flight, reader) = self.cache.flights().join(&key, clock::now()) else {
             panic!("somebody asks already")
         };
