@@ -262,11 +262,17 @@ struct Parts {
     skip: u64,
     take: Option<u64>,
     trailers: Option<Arc<HeaderMap>>,
+    drops_trailers: bool,
 }
 
 impl Parts {
     fn new(reader: Reader, skip: u64, take: Option<u64>) -> Self {
-        Self { reader, skip, take, trailers: None }
+        Self { reader, skip, take, trailers: None, drops_trailers: false }
+    }
+
+    /// For a client that gets no trailers.
+    fn without_trailers(self) -> Self {
+        Self { drops_trailers: true, ..self }
     }
 
     /// The next bytes; `None` at the end.
@@ -298,6 +304,6 @@ impl Parts {
     }
 
     fn take_trailers(&mut self) -> Option<Arc<HeaderMap>> {
-        self.trailers.take()
+        self.trailers.take().filter(|_| !self.drops_trailers)
     }
 }
