@@ -105,7 +105,7 @@ impl Ground {
         let exchange = request.exchange.fetching(plan, self.worker.deadlines.register());
         let own = || Key::from(&[self.asked.replace(self.asked.get() + 1)][..]);
         let key = stale.as_ref().map_or_else(own, |stale| stale.head.key.clone());
-        let Joined::Leads(flight, reader) = self.cache.flights().join(&key, clock::now()) else {
+        let Joined::Leads(flight, reader) = self.cache.join(&key, clock::now()) else {
             panic!("somebody asks already")
         };
         let mut fields = HeaderMap::new();

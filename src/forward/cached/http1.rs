@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Poll, ready};
 
 use bytes::Bytes;
-use http::Method;
+use http::{Method, Version};
 use tokio::io::AsyncWrite;
 
 use super::{Parts, head_of, lines};
@@ -60,6 +60,8 @@ pub async fn deliver(
         }
         ServedBody::Coming { reader, skip, take } => {
             let parts = Parts::new(reader, skip, take, served.status);
+            // Those of HTTP/2 were not held to what may stand behind chunks (RFC 9110 §6.5.1).
+            let parts = if served.head.version == Version::HTTP_2 { parts.without_trailers() } else { parts };
             return relay(io, exchange, out, parts, reframing, *keep_alive, pending).await;
         }
     };

@@ -278,11 +278,17 @@ struct Parts {
     /// Of the answer.
     status: StatusCode,
     trailers: Option<Arc<HeaderMap>>,
+    drops_trailers: bool,
 }
 
 impl Parts {
     fn new(reader: Reader, skip: u64, take: Option<u64>, status: StatusCode) -> Self {
-        Self { reader, skip, take, status, trailers: None }
+        Self { reader, skip, take, status, trailers: None, drops_trailers: false }
+    }
+
+    /// For a client that gets no trailers.
+    fn without_trailers(self) -> Self {
+        Self { drops_trailers: true, ..self }
     }
 
     /// The next bytes; `None` at the end.
@@ -314,6 +320,6 @@ impl Parts {
     }
 
     fn take_trailers(&mut self) -> Option<Arc<HeaderMap>> {
-        self.trailers.take()
+        self.trailers.take().filter(|_| !self.drops_trailers)
     }
 }
