@@ -42,6 +42,22 @@ pub struct Want {
     pub mark: Mark,
 }
 
+impl Want {
+    /// The key with what `Vary` adds, and by which fields.
+    fn variant(&self, fields: &HeaderMap) -> Result<Option<(Key, Arc<[http::HeaderName]>)>, NotStored> {
+        match Vary::of(fields) {
+            Vary::Nothing => Ok(None),
+            Vary::Everything => Err(NotStored::Vary),
+            Vary::Fields(names) if names.iter().any(|name| self.unkeyed.contains(name)) => Err(NotStored::Vary),
+            Vary::Fields(names) => {
+                let mut key = self.base.as_bytes().to_vec();
+                push_variant(&names, &self.fields, &mut key);
+                Ok(Some((Key::from(&*key), names.into())))
+            }
+        }
+    }
+}
+
 /// Takes in one answer. Dropped before its end, it fails.
 pub struct Filling {
     cache: Arc<Cache>,
@@ -53,8 +69,10 @@ pub struct Filling {
 struct Coming {
     head: Arc<Head>,
     varies: Option<(Key, Arc<[http::HeaderName]>)>,
-    /// Bytes so far, as long as it is kept.
-    kept: Option<u64>,
+    is_kept: bool,
+    /// Bytes so far.
+    came: u64,
+    /// As announced.
     length: Option<u64>,
 }
 
@@ -84,16 +102,13 @@ impl Filling {
         if matches!(status.as_u16(), 500 | 502 | 503 | 504) && self.stale_instead(now) {
             return false;
         }
-        if let Some(stale) = &self.want.stale {
-            stale.marks.refreshing.store(false, Ordering::Relaxed);
-        }
         let Want { policy, request, .. } = &self.want;
         let directives = ResponseDirectives::of(fields);
         let freshness = Freshness::of(status, fields, &directives, &policy.ttl, self.want.asked, now);
         let judged = storable::judge(policy, request, status, fields, &directives, &freshness);
         let groups = storable_groups(&self.want.groups, fields);
         let judged = judged.and_then(|rules| groups.as_ref().map(|_| rules).map_err(|why| *why));
-        let (judged, varies) = match (judged, self.variant(fields)) {
+        let (judged, varies) = match (judged, self.want.variant(fields)) {
             (Err(why), _) | (Ok(_), Err(why)) => (Err(why), None),
             (Ok(_), Ok(_)) if length.is_some_and(|length| length > policy.max_object) => {
                 (Err(NotStored::TooLarge), None)
@@ -121,7 +136,7 @@ impl Filling {
             }
         }
         let varies = varies.map(|(_, names)| (self.want.base.clone(), names));
-        self.coming = Some(Coming { head: Arc::clone(&head), varies, kept: kept.ok().map(|()| 0), length });
+        self.coming = Some(Coming { head: Arc::clone(&head), varies, is_kept: kept.is_ok(), came: 0, length });
         let for_first = if kept.is_ok() { storable::for_one(fields, &directives) } else { Vec::new() };
         self.flight.writer.begin(Begun::Coming { head, length, kept, for_first: for_first.into() });
         true
@@ -146,23 +161,8 @@ impl Filling {
     fn stale_instead(&mut self, now: Moment) -> bool {
         let usable = |stale: &&Arc<Stored>| reuse::on_error(stale, &self.want.request.directives, now);
         let Some(stale) = self.want.stale.as_ref().filter(usable).map(Arc::clone) else { return false };
-        stale.marks.refreshing.store(false, Ordering::Relaxed);
         self.flight.writer.begin(Begun::Stored { stored: stale, confirmed: false });
         true
-    }
-
-    /// The key with what `Vary` adds, and by which fields.
-    fn variant(&self, fields: &HeaderMap) -> Result<Option<(Key, Arc<[http::HeaderName]>)>, NotStored> {
-        match Vary::of(fields) {
-            Vary::Nothing => Ok(None),
-            Vary::Everything => Err(NotStored::Vary),
-            Vary::Fields(names) if names.iter().any(|name| self.want.unkeyed.contains(name)) => Err(NotStored::Vary),
-            Vary::Fields(names) => {
-                let mut key = self.want.base.as_bytes().to_vec();
-                push_variant(&names, &self.want.fields, &mut key);
-                Ok(Some((Key::from(&*key), names.into())))
-            }
-        }
     }
 
     /// Ready when there is room for more of the body.
@@ -173,32 +173,35 @@ impl Filling {
     /// Whether it is of any use to go on.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
-        self.flight.writer.is_wanted() || self.coming.as_ref().is_none_or(|coming| coming.kept.is_some())
+        self.flight.writer.is_wanted() || self.coming.as_ref().is_none_or(|coming| coming.is_kept)
     }
 
     pub fn data(&mut self, data: Bytes) {
         let Some(coming) = &mut self.coming else { return };
-        if let Some(kept) = &mut coming.kept {
-            *kept += data.len() as u64;
-            if *kept > self.want.policy.max_object {
-                coming.kept = None;
-                let ahead = usize::try_from(self.want.policy.max_object).unwrap_or(usize::MAX).max(AHEAD);
-                self.flight.writer.keep_no_longer(ahead);
-            }
+        coming.came += data.len() as u64;
+        if coming.is_kept && coming.came > self.want.policy.max_object {
+            coming.is_kept = false;
+            let ahead = usize::try_from(self.want.policy.max_object).unwrap_or(usize::MAX).max(AHEAD);
+            self.flight.writer.keep_no_longer(ahead);
         }
         self.flight.writer.push(data);
     }
 
     /// The body is whole.
     pub fn end(mut self, trailers: Option<HeaderMap>) {
-        let pieces = self.flight.writer.end(trailers);
-        let Some(Coming { head, varies, kept: Some(kept), length }) = self.coming.take() else { return };
-        if length.is_none_or(|length| length == kept) {
-            let stored = Arc::new(Stored::new(head, Body::new(pieces)));
-            if let Err(why) = self.cache.store.put(stored, varies, self.want.mark) {
-                tracing::trace!(%why, "an answer is not kept");
+        if let Some(Coming { head, varies, is_kept, came, length }) = self.coming.take() {
+            if length.is_some_and(|length| length != came) {
+                return self.flight.writer.fail(Reason::UpstreamReset);
+            }
+            if is_kept {
+                // Before anybody knows that it is whole: who asks again finds it.
+                let stored = Arc::new(Stored::new(head, Body::new(self.flight.writer.whole())));
+                if let Err(why) = self.cache.store.put(stored, varies, self.want.mark) {
+                    tracing::trace!(%why, "an answer is not kept");
+                }
             }
         }
+        self.flight.writer.end(trailers);
     }
 
     /// There is no answer, or no more of it.
@@ -206,10 +209,15 @@ impl Filling {
         if self.coming.is_none() && self.stale_instead(now) {
             return;
         }
+        self.flight.writer.fail(reason);
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
         if let Some(stale) = &self.want.stale {
             stale.marks.refreshing.store(false, Ordering::Relaxed);
         }
-        self.flight.writer.fail(reason);
     }
 }
 
@@ -249,7 +257,9 @@ impl Cache {
         let Head { key, status, version, groups, .. } = &*stored.head;
         let freshness = Freshness::of(*status, &fields, &directives, &want.policy.ttl, want.asked, now);
         let judged = storable::judge(&want.policy, &want.request, *status, &fields, &directives, &freshness);
-        let Ok(rules) = judged else {
+        let own = want.variant(&fields).map(|varies| varies.map_or_else(|| want.base.clone(), |(key, _)| key));
+        // Where it would be found now is not where it lies: what it depends on has changed.
+        let (Ok(rules), Ok(true)) = (judged, own.map(|own| own == *key)) else {
             self.store.remove(key.as_bytes());
             return None;
         };

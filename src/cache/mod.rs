@@ -80,6 +80,11 @@ impl Cache {
         &self.flights
     }
 
+    /// An answer is fetched because somebody waits for it: that pays for a part of one that is fetched ahead.
+    pub fn earn(&self) {
+        self.budget.earn();
+    }
+
     /// How many answers are on their way from upstreams.
     #[must_use]
     pub fn coming(&self) -> usize {

@@ -4,3 +4,4 @@ mod operating;
 mod reusing;
 mod sharing;
 mod storing;
+mod support;

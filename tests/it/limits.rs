@@ -12,5 +12,5 @@ mod quotas;
 mod rates;
 mod refusals;
 mod reload;
-mod scene;
+pub mod scene;
 mod together;

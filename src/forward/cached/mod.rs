@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use httparse::Header;
 
 use super::fetch::fetch;
@@ -120,6 +120,7 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
                 if !by_itself && let Some((stored, kind)) = cache.look_again(&want, now()) {
                     return serve(exchange, &stored, &fields, Outcome { collapsed: true, ..Outcome::new(kind) });
                 }
+                cache.earn();
                 let own = exchange.fetching(plan, worker.deadlines.register());
                 asks = Some(Arc::clone(&own));
                 let filling = Filling::new(Arc::clone(&cache), want, flight);
@@ -150,6 +151,7 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
                     continue;
                 }
                 outcome.kind = if confirmed { Kind::Revalidated } else { Kind::StaleError };
+                outcome.upstream = confirmed.then_some(StatusCode::NOT_MODIFIED.as_u16());
                 return serve(exchange, &stored, &fields, outcome);
             }
             Begun::Coming { head, length, kept, for_first } => {
