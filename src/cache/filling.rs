@@ -315,7 +315,7 @@ impl Cache {
         let (rules, groups) = match (judged, own.map(|own| own == *key), groups) {
             (Ok(rules), Ok(true), Ok(groups)) => (rules, groups),
             // It may not be given to this caller; that says nothing about others.
-            (Err(NotStored::Authorization | NotStored::RequestNoStore), ..) => return None,
+            (Err(NotStored::Authorization), Ok(true), _) => return None,
             _ => {
                 self.store.remove(key.as_bytes());
                 return None;

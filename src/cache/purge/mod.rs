@@ -120,6 +120,16 @@ impl Purges {
         self.is_late(Some(&self.all), since) || is_late(PATH, path_of(key)) || is_late(RESOURCE, resource_of(key))
     }
 
+    /// Whether no two of these share a place.
+    #[cfg(test)]
+    pub(super) fn are_apart(&self, routes: &[&str], tags: &[&str]) -> bool {
+        let routes = routes.iter().map(|name| (ROUTE, name));
+        let named = routes.chain(tags.iter().map(|name| (TAG, name)));
+        let places = named.filter_map(|(kind, name)| self.place(kind, name.as_bytes()));
+        let mut seen = std::collections::BTreeSet::new();
+        places.into_iter().all(|place| seen.insert(std::ptr::from_ref(place)))
+    }
+
     fn is_late(&self, place: Option<&AtomicU64>, since: Mark) -> bool {
         place.is_some_and(|place| place.load(Ordering::Acquire) > since.0)
     }
