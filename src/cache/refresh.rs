@@ -17,7 +17,7 @@ const SAVED: u32 = 256 * PRICE;
 
 /// How many answers may be fetched without anybody waiting for them.
 ///
-/// At any time at most one for every [`PRICE`] that were earned, from however many threads. Nothing waits.
+/// At any time at most one for every `PRICE` that were earned, from however many threads. Nothing waits.
 #[derive(Debug, Default)]
 pub struct Budget {
     /// One for each answer that somebody waited for.

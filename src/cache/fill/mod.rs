@@ -101,11 +101,15 @@ impl Writer {
         self.shared.lock().keep_no_longer(ahead);
     }
 
-    /// Everything has come. What was pushed, in order, as long as it was kept; readers go on reading it.
-    pub fn end(&mut self, trailers: Option<HeaderMap>) -> Vec<Bytes> {
-        let mut pieces = Vec::new();
-        self.shared.change(|state| pieces = state.end(Part::End(trailers.map(Arc::new))));
-        pieces
+    /// What was pushed, in order, as long as it is kept.
+    #[must_use]
+    pub fn whole(&self) -> Vec<Bytes> {
+        self.shared.lock().whole()
+    }
+
+    /// Everything has come; readers go on reading it.
+    pub fn end(&mut self, trailers: Option<HeaderMap>) {
+        self.shared.change(|state| state.end(Part::End(trailers.map(Arc::new))));
     }
 
     /// The answer fails here, or does not come at all.

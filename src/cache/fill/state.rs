@@ -156,13 +156,16 @@ impl State {
     }
 
     /// Everything has come: what was kept of it.
-    pub(super) fn end(&mut self, end: Part) -> Vec<Bytes> {
-        if !self.is_coming() {
+    pub(super) fn whole(&self) -> Vec<Bytes> {
+        if self.is_coming() && self.ahead.is_none() { self.pieces.iter().cloned().collect() } else { Vec::new() }
+    }
+
+    pub(super) fn end(&mut self, end: Part) {
+        if self.is_coming() {
+            self.end = Some(end);
+        } else {
             self.fail(Reason::UpstreamReset);
-            return Vec::new();
         }
-        self.end = Some(end);
-        if self.ahead.is_none() { self.pieces.iter().cloned().collect() } else { Vec::new() }
     }
 
     /// Nothing when it has ended already.

@@ -106,6 +106,13 @@ fn has_room(writer: &mut Writer) -> bool {
     now(|cx| writer.poll_room(cx)).is_some()
 }
 
+/// What the writer has to store, and its end.
+fn ended(writer: &mut Writer) -> Vec<Bytes> {
+    let whole = writer.whole();
+    writer.end(None);
+    whole
+}
+
 #[test]
 fn every_reader_sees_the_whole_body_from_its_first_byte_and_shares_it() {
     let (mut writer, mut first) = pair();
@@ -121,7 +128,7 @@ fn every_reader_sees_the_whole_body_from_its_first_byte_and_shares_it() {
     let mut between = writer.answer().join().expect("open");
     assert!(!between.first);
     writer.push(pieces[2].clone());
-    let whole = writer.end(None);
+    let whole = ended(&mut writer);
     let mut late = writer.answer().join().expect("open after the end, too");
     drop(writer);
 
@@ -157,7 +164,7 @@ fn a_slow_reader_slows_nobody_while_the_answer_is_kept() {
         assert!(data(&mut quick).is_some());
     }
     assert!(has_room(&mut writer));
-    assert_eq!(writer.end(None).len(), 4);
+    assert_eq!(ended(&mut writer).len(), 4);
 }
 
 #[test]
@@ -181,7 +188,7 @@ fn what_is_not_kept_is_for_the_first_reader_only() {
     assert!(data(&mut first).is_some());
     assert!(has_room(&mut writer));
     assert_eq!(pieces.each_ref().map(Bytes::is_unique), [true, false, false], "what was read is let go");
-    assert!(writer.end(None).is_empty());
+    assert!(ended(&mut writer).is_empty());
     assert!(data(&mut first).is_some() && data(&mut first).is_some() && is_end(&mut first));
 }
 
@@ -247,7 +254,7 @@ fn what_gets_too_long_is_for_those_who_read_it_already() {
     drop(second);
     assert_eq!(waits.times(), 1, "who is gone does not count");
     assert!(pieces[1].is_unique() && has_room(&mut writer));
-    assert!(writer.end(None).is_empty(), "it is not whole any more");
+    assert!(ended(&mut writer).is_empty(), "it is not whole any more");
     assert!(data(&mut first).is_some() && is_end(&mut first));
 }
 
@@ -260,7 +267,7 @@ fn what_is_kept_goes_on_without_readers() {
     drop(first);
     assert!(!writer.is_wanted() && has_room(&mut writer));
     writer.push(piece(1));
-    assert_eq!(writer.end(None).len(), 2);
+    assert_eq!(ended(&mut writer).len(), 2);
 }
 
 #[test]
@@ -273,7 +280,7 @@ fn what_was_stored_and_what_failed_is_for_everybody() {
         // Once is once.
         writer.begin(coming(Err(NotStored::NoStore)));
         writer.fail(Reason::Internal);
-        assert!(writer.end(None).is_empty());
+        assert!(ended(&mut writer).is_empty());
         drop(writer);
         for reader in [&mut first, &mut second, &mut third] {
             assert_eq!(begun(reader), learnt);
@@ -303,7 +310,7 @@ fn a_writer_that_is_dropped_breaks_its_answer() {
     writer.begin(coming(Ok(())));
     writer.fail(Reason::UpstreamTimeout);
     writer.push(piece(1));
-    assert!(writer.end(None).is_empty());
+    assert!(ended(&mut writer).is_empty());
     drop(writer);
     assert_eq!(broken(&mut reader), Some(Reason::UpstreamTimeout));
 }
@@ -314,7 +321,7 @@ fn empty_pieces_are_none() {
     writer.begin(coming(Ok(())));
     writer.push(Bytes::new());
     assert!(data(&mut reader).is_none());
-    assert!(writer.end(None).is_empty());
+    assert!(ended(&mut writer).is_empty());
     assert!(is_end(&mut reader));
 }
 
@@ -359,7 +366,7 @@ fn all_readers_are_woken_however_many() {
             match round {
                 0 => writer.begin(coming(Ok(()))),
                 1 => writer.push(piece(1)),
-                2 => drop(writer.end(None)),
+                2 => writer.end(None),
                 _ => {}
             }
             let times = (round + 1).min(3);
@@ -562,7 +569,7 @@ fn run(steps: Vec<Step>) {
             }
             (Step::End, Some(writer)) => {
                 let is_whole = model.is_coming() && model.ahead.is_none();
-                assert_eq!(writer.end(None), if is_whole { &*model.pushed } else { &[] });
+                assert_eq!(ended(writer), if is_whole { &*model.pushed } else { &[] });
                 if model.is_coming() {
                     model.end = Some("end");
                 }
@@ -570,9 +577,9 @@ fn run(steps: Vec<Step>) {
             }
             (step @ (Step::Fail | Step::DropWriter), Some(open)) => {
                 if matches!(step, Step::Fail) {
-                    open.fail(Reason::UpstreamReset)
+                    open.fail(Reason::UpstreamReset);
                 } else {
-                    writer = None
+                    writer = None;
                 }
                 if model.is_coming() {
                     model.end = Some("broken");
@@ -688,7 +695,7 @@ fn hundred_readers(keep_no_longer_at: Option<usize>) {
             std::future::poll_fn(|cx| writer.poll_room(cx)).await;
             writer.push(piece);
         }
-        writer.end(None).concat()
+        ended(&mut writer).concat()
     };
     thread::scope(|scope| {
         let mut reading = Vec::new();

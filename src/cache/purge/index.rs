@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use foldhash::fast::RandomState;
 
 use super::Purge;
-use crate::cache::key::Key;
+use crate::cache::key::{Key, path_of};
 use crate::cache::store::{Entry, Slot};
 use crate::cache::stored::{Groups, Stored};
 
@@ -49,10 +49,21 @@ impl Index {
         }
     }
 
-    /// Where an answer is whose key is this but for what `Vary` added.
+    /// Where an answer is whose key begins so: all of a path are together, for whomever they are.
     #[expect(clippy::cast_possible_truncation, reason = "the rest is less than a u8")]
-    pub(in crate::cache) fn shard_of(&self, base: &[u8]) -> u8 {
-        (self.hashes.hash_one(base) % u64::from(SHARDS)) as u8
+    pub(in crate::cache) fn shard_of(&self, key: &[u8]) -> u8 {
+        (self.hashes.hash_one(path_of(key).unwrap_or(key)) % u64::from(SHARDS)) as u8
+    }
+
+    /// The shards that have what is purged together.
+    pub(in crate::cache) fn shards_of(&self, purge: &Purge) -> std::ops::Range<u8> {
+        match purge {
+            Purge::Path(bytes) | Purge::Resource(bytes) if path_of(bytes).is_some() => {
+                let shard = self.shard_of(bytes);
+                shard..shard + 1
+            }
+            _ => 0..SHARDS,
+        }
     }
 
     pub(in crate::cache) fn answers(&self) -> u64 {

@@ -175,7 +175,7 @@ fn rfc_9110_14_2_range_is_for_get() {
 }
 
 /// A body is kept in pieces of this size.
-const LONG: usize = 1024 * 1024;
+const LONG: usize = 256 * 1024;
 
 #[test]
 fn parts_share_the_bytes_of_the_body() {

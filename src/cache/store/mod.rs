@@ -14,7 +14,7 @@ use self::kept::Kept;
 use super::key::Key;
 use super::purge::{Mark, Purge, Purges, SHARDS};
 use super::storable::NotStored;
-use super::stored::Stored;
+use super::stored::{Head, Stored};
 
 /// What is found under a key.
 #[derive(Clone, Debug)]
@@ -55,9 +55,9 @@ pub(super) struct Entry {
 /// # Purges
 ///
 /// When [`Store::purge`] has returned, nothing that belongs to it is found that was there or on its way before. That holds against any
-/// `put` at the same time: a purge is noted first, then goes through the shards and removes, with the lock of the shard, what each has. A
+/// `put` at the same time: a purge is noted first, then looks through the shards, with the lock of each, and removes what it finds. A
 /// `put` has that lock while it looks whether something was noted and inserts. Either it had the lock first: then the purge finds what it
-/// inserted. Or the purge had it: then it finds the note. Purging all puts a new, empty [`Kept`] in the place of the old one, after
+/// inserted. Or the purge had it: then it finds the note. Purging all puts a new, empty `Kept` in the place of the old one, after
 /// it is noted: whoever puts into the old one is heard of no more, and whoever has seen the new one finds the note. Purges go one at a time,
 /// so that none goes through a `Kept` while another replaces it.
 #[derive(Debug)]
@@ -104,6 +104,24 @@ impl Store {
         self.kept.load().get(key).map(|entry| entry.slot)
     }
 
+    /// Bytes.
+    #[must_use]
+    pub fn budget(&self) -> u64 {
+        self.budget
+    }
+
+    /// Whether an answer belongs to something that was purged after `since`.
+    #[must_use]
+    pub fn is_purged(&self, head: &Head, since: Mark) -> bool {
+        self.purges.cover(head, since)
+    }
+
+    /// Whether the answer for a key may belong to something that was purged after `since`.
+    #[must_use]
+    pub fn may_be_purged(&self, key: &Key, since: Mark) -> bool {
+        self.purges.may_cover(key.as_bytes(), since)
+    }
+
     /// The present, to hold a later [`Store::put`] against.
     #[must_use]
     pub fn mark(&self) -> Mark {
@@ -111,8 +129,7 @@ impl Store {
     }
 
     /// Keeps an answer under its key, unless others are asked for more often. When answers `varies` by fields of the request, the key has
-    /// them behind `base`, where it is said so. Of the answers for one base so many are kept ([`MAX_VARIANTS`]), and then the one least
-    /// asked for goes.
+    /// them behind `base`, where it is said so. Of the answers for one base 64 are kept; then the one least asked for goes.
     ///
     /// # Errors
     ///
@@ -178,8 +195,8 @@ impl Store {
 
     /// Purges what belongs together, and says how many answers that was. A soft purge leaves them as stale.
     ///
-    /// Takes time for each of them, but for a purge of all that is not soft. Nobody who looks up waits; who puts waits for a 64th of it at
-    /// most.
+    /// Takes some microseconds for each of them, and less for a purge of all. Nobody who looks up waits; who puts may wait for one of
+    /// them.
     pub fn purge(&self, purge: &Purge, soft: bool) -> u64 {
         let _one_at_a_time = self.purging.lock().unwrap_or_else(PoisonError::into_inner);
         self.purges.note(purge);

@@ -110,9 +110,10 @@ impl Answer {
         self.explicit().unwrap_or_else(|| {
             // A tenth of the time since it was changed (§4.2.2), or what the route says.
             let changed = date(&self.fields, "last-modified");
-            let heuristic = changed.map_or(0, |changed| self.date().saturating_sub(changed) / 10);
+            let heuristic = changed.map_or(0, |changed| self.date().saturating_sub(changed).div_ceil(10));
             if by_default(self.status) || self.has("public") {
-                heuristic.max(policy.ttl.default.map_or(0, |ttl| ttl.as_secs()))
+                // That one counts from when the answer was received.
+                heuristic.max(policy.ttl.default.map_or(0, |ttl| ttl.as_secs() + self.age(self.received)))
             } else {
                 0
             }

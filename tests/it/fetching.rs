@@ -1,34 +1,43 @@
+//! What the cache asks an upstream, without a client: through our forwarder and through Pingora.
+
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
+use h2::server::SendResponse;
 use http::header::{CONTENT_LENGTH, DATE, TRAILER};
-use http::{HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::*;
-use crate::cache::fill::{Begun, Part, Reader};
-use crate::cache::filling::Want;
-use crate::cache::flights::Joined;
-use crate::cache::key::Key;
-use crate::cache::storable::ForRequest;
-use crate::cache::stored::{Groups, Head};
-use crate::cache::{Cache, Fields};
-use crate::config::checked::cache::{CacheKey, CachePolicy, CacheScope, QueryRule, Ttl};
-use crate::config::checked::{AccessLog as AccessLogSettings, AccessLogTarget};
-use crate::config::{default_bootstrap, read_routes};
-use crate::listener::client_io::ConnectionFacts;
-use crate::listener::request::{Read, Request};
-use crate::listener::worker::{Drain, Settings};
-use crate::pipeline::Given;
-use crate::pipeline::exchange::Stage;
-use crate::snapshot::{Builder, LongLived, Snapshots};
-use crate::telemetry::access_log::AccessLog;
-use crate::telemetry::metrics::Metrics;
-use crate::upstream::Resolve;
+use sluice::base::clock;
+use sluice::base::reason::Reason;
+use sluice::cache::fill::{Begun, Part, Reader};
+use sluice::cache::filling::Want;
+use sluice::cache::flights::Joined;
+use sluice::cache::key::Key;
+use sluice::cache::storable::ForRequest;
+use sluice::cache::store::Slot;
+use sluice::cache::stored::{Groups, Head, Stored};
+use sluice::cache::{Cache, Fields, Filling, Moment};
+use sluice::config::checked::cache::{CacheKey, CachePolicy, CacheScope, QueryRule, Ttl};
+use sluice::config::checked::{AccessLog as AccessLogSettings, AccessLogTarget};
+use sluice::config::{default_bootstrap, read_routes};
+use sluice::forward::fetch::fetch;
+use sluice::listener::client_io::ConnectionFacts;
+use sluice::listener::request::{Read, Request};
+use sluice::listener::worker::{Drain, Settings, Worker};
+use sluice::pipeline::Given;
+use sluice::pipeline::exchange::{Exchange, Stage};
+use sluice::pipeline::verdict::FetchRequest;
+use sluice::snapshot::{Builder, LongLived, Snapshots};
+use sluice::telemetry::access_log::AccessLog;
+use sluice::telemetry::metrics::Metrics;
+use sluice::upstream::Resolve;
 
 const ENGINES: [&str; 2] = ["auto", "pingora"];
 
@@ -52,9 +61,13 @@ struct Ground {
 
 impl Ground {
     async fn new(engine: &str) -> Self {
+        Self::speaking("http1", engine).await
+    }
+
+    async fn speaking(protocol: &str, engine: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let routes = format!(
-            "version: 1\nupstreams: {{ app: {{ endpoints: [\"{}\"] }} }}\nroutes:\n  - name: all\n    match: {{ path: \
+            "version: 1\nupstreams: {{ app: {{ endpoints: [\"{}\"], protocol: {protocol} }} }}\nroutes:\n  - name: all\n    match: {{ path: \
              \"/{{rest...}}\" }}\n    auth: none\n    upstream: app\n    engine: {engine}\n    timeouts: {{ first_byte: 300ms, \
              idle: 300ms }}\n",
             listener.local_addr().unwrap()
@@ -77,6 +90,11 @@ impl Ground {
 
     /// An exchange as a client's request leads to it, and both ends of the way of its answer.
     fn question(&self) -> (Arc<Exchange>, FetchRequest, Filling, Reader) {
+        self.question_about(None)
+    }
+
+    /// As [`Ground::question`], when something is stored that may still hold.
+    fn question_about(&self, stale: Option<Arc<Stored>>) -> (Arc<Exchange>, FetchRequest, Filling, Reader) {
         let client = SocketAddr::from(([203, 0, 113, 7], 50_000));
         let connection = Arc::new(ConnectionFacts { listener: Arc::from("http"), client, tls: None });
         let mut bytes = b"GET /a?b HTTP/1.1\r\nHost: a.test\r\n\r\n".to_vec();
@@ -85,20 +103,21 @@ impl Ground {
         let Read::Request(mut request) = read else { panic!("not forwarded") };
         let plan = Arc::get_mut(&mut request.exchange).unwrap().plan.take().unwrap();
         let exchange = request.exchange.fetching(plan, self.worker.deadlines.register());
-        let key = Key::from(&[self.asked.replace(self.asked.get() + 1)][..]);
-        let Joined::Leads(flight, reader) = self.cache.flights().join(&key, clock::now()) else {
+        let own = || Key::from(&[self.asked.replace(self.asked.get() + 1)][..]);
+        let key = stale.as_ref().map_or_else(own, |stale| stale.head.key.clone());
+        let Joined::Leads(flight, reader) = self.cache.join(&key, clock::now()) else {
             panic!("somebody asks already")
         };
         let mut fields = HeaderMap::new();
         fields.insert("accept", HeaderValue::from_static("text/html"));
         fields.insert("connection", HeaderValue::from_static("close"));
         let host = HeaderValue::from_static("a.test");
-        let filling = Filling::new(Arc::clone(&self.cache), self.want(key), flight);
+        let filling = Filling::new(Arc::clone(&self.cache), self.want(key, stale), flight);
         (exchange, FetchRequest { method: Method::GET, host, fields }, filling, reader)
     }
 
     /// Of something that nothing says may be kept.
-    fn want(&self, base: Key) -> Want {
+    fn want(&self, base: Key, stale: Option<Arc<Stored>>) -> Want {
         let policy = CachePolicy {
             ttl: Ttl::default(),
             key: CacheKey {
@@ -122,8 +141,8 @@ impl Ground {
             request: ForRequest::default(),
             policy: Arc::new(policy),
             groups: Groups::default(),
-            stale: None,
-            asked: now(),
+            stale,
+            asked: Moment { at: clock::now(), wall: clock::since_epoch() },
             mark: self.cache.store().mark(),
         }
     }
@@ -210,32 +229,6 @@ async fn hear(stream: &mut TcpStream) -> String {
 
 async fn say(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) {
     stream.write_all(bytes.as_ref()).await.unwrap();
-}
-
-#[test]
-fn what_is_for_one_connection_or_about_a_body_does_not_go_on() {
-    let mut fields = HeaderMap::new();
-    for (name, value) in [
-        ("connection", "close, x-own"),
-        ("x-own", "1"),
-        ("keep-alive", "5"),
-        ("te", "trailers"),
-        ("upgrade", "websocket"),
-        ("proxy-authorization", "Basic a"),
-        ("transfer-encoding", "chunked"),
-        ("trailer", "x-sum"),
-        ("content-length", "3"),
-        ("host", "a.test"),
-        ("accept", "text/html"),
-        ("authorization", "Bearer a"),
-        ("if-none-match", "\"a\""),
-    ] {
-        fields.append(name, HeaderValue::from_static(value));
-    }
-    drop_hop_by_hop(&mut fields);
-    let mut left: Vec<_> = fields.keys().map(http::HeaderName::as_str).collect();
-    left.sort_unstable();
-    assert_eq!(left, ["accept", "authorization", "if-none-match"]);
 }
 
 #[tokio::test]
@@ -464,7 +457,7 @@ async fn an_upstream_waits_for_a_slow_reader_and_is_left_when_that_is_gone() {
             let (mut stream, _) = ground.listener.accept().await.unwrap();
             hear(&mut stream).await;
             say(&mut stream, "HTTP/1.1 200 OK\r\n\r\n").await;
-            let piece = [0; 64 * 1024];
+            let piece = vec![0; 64 * 1024];
             let mut sent = 0_u64;
             // Until it is told that nobody wants more.
             while stream.write_all(&piece).await.is_ok() {
@@ -484,5 +477,161 @@ async fn an_upstream_waits_for_a_slow_reader_and_is_left_when_that_is_gone() {
         let ((), sent, ()) = tokio::join!(ground.fetch(&exchange, request, filling), upstream, reading);
         assert!(sent < 64 << 20, "{engine}: {sent}");
         assert_eq!(exchange.progress().reason, Some(Reason::ClientClosed), "{engine}");
+    }
+}
+
+/// What becomes of a question to an upstream that does this with a stream of a connection that stays open.
+async fn over_http2(answer: impl AsyncFnOnce(SendResponse<Bytes>)) -> (Got, Arc<Exchange>) {
+    let ground = Ground::speaking("http2", "auto").await;
+    let (done, answered) = tokio::sync::oneshot::channel();
+    let upstream = async {
+        let (stream, _) = ground.listener.accept().await.unwrap();
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        let (request, respond) = connection.accept().await.unwrap().unwrap();
+        assert_eq!((request.uri().to_string().as_str(), request.headers().len()), ("http://a.test/a?b", 1));
+        assert!(request.body().is_end_stream());
+        let answering = async {
+            answer(respond).await;
+            done.send(()).unwrap();
+        };
+        let serving = async { while connection.accept().await.is_some() {} };
+        tokio::join!(answering, serving);
+        std::future::pending::<()>().await;
+    };
+    let question = async {
+        let got = ground.get().await;
+        answered.await.unwrap();
+        got
+    };
+    tokio::select! {
+        got = question => got,
+        () = upstream => unreachable!(),
+    }
+}
+
+fn with_length(length: Option<&'static str>) -> http::Response<()> {
+    let mut head = http::Response::builder().header("trailer", "x-sum");
+    if let Some(length) = length {
+        head = head.header(CONTENT_LENGTH, length);
+    }
+    head.body(()).unwrap()
+}
+
+#[tokio::test]
+async fn an_http2_upstream_gives_its_answer_with_trailers() {
+    let (got, exchange) = over_http2(async |mut respond| {
+        let mut body = respond.send_response(with_length(None), false).unwrap();
+        body.send_data(Bytes::from_static(b"abc"), false).unwrap();
+        body.send_data(Bytes::from_static(b"de"), false).unwrap();
+        let sum = (http::HeaderName::from_static("x-sum"), HeaderValue::from_static("5"));
+        body.send_trailers(HeaderMap::from_iter([sum])).unwrap();
+    })
+    .await;
+    let Got::Answer { head, length: None, body, end: Ok(Some(trailers)) } = got else { panic!("{got:?}") };
+    assert_eq!((head.version, &*body), (Version::HTTP_2, &b"abcde"[..]));
+    assert_eq!(trailers.get("x-sum").unwrap(), "5");
+    let mut names: Vec<_> = head.fields.iter().map(|(name, _)| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["date", "trailer"]);
+    let progress = exchange.progress();
+    assert_eq!((progress.status, progress.reason), (200, None));
+}
+
+#[tokio::test]
+async fn a_stream_that_is_not_whole_is_broken() {
+    let (reset, _) = over_http2(async |mut respond| {
+        let mut body = respond.send_response(with_length(None), false).unwrap();
+        body.send_data(Bytes::from_static(b"abc"), false).unwrap();
+        body.send_reset(h2::Reason::INTERNAL_ERROR);
+    })
+    .await;
+    assert_eq!(reset.broken().1, Reason::UpstreamReset);
+    let (short, _) = over_http2(async |mut respond| {
+        let mut body = respond.send_response(with_length(Some("5")), false).unwrap();
+        body.send_data(Bytes::from_static(b"abc"), true).unwrap();
+    })
+    .await;
+    short.broken();
+    let (empty, _) = over_http2(async |mut respond| {
+        respond.send_response(with_length(Some("5")), true).unwrap();
+    })
+    .await;
+    empty.broken();
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_begin_is_given_up() {
+    let (got, _) = over_http2(async |mut respond| {
+        let reset = poll_fn(|cx| respond.poll_reset(cx)).await;
+        assert_eq!(reset.unwrap(), h2::Reason::CANCEL);
+    })
+    .await;
+    assert_eq!(got.broken(), (Vec::new(), Reason::UpstreamTimeout));
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_when_what_is_stored_is_used() {
+    for engine in ENGINES {
+        let ground = Ground::new(engine).await;
+        let upstream = async {
+            let (mut stream, _) = ground.listener.accept().await.unwrap();
+            for answer in [
+                "200 OK\r\nContent-Length: 3\r\nETag: \"a\"\r\nCache-Control: max-age=0, stale-if-error=1000\r\n\r\nold",
+                "304 Not Modified\r\nETag: \"a\"\r\n\r\n",
+                "503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy",
+                "200 OK\r\nContent-Length: 3\r\n\r\nnew",
+            ] {
+                hear(&mut stream).await;
+                say(&mut stream, format!("HTTP/1.1 {answer}")).await;
+            }
+            stream
+        };
+        let questions = async {
+            ground.get().await.0.whole();
+            let Some(Slot::Answer(stored)) = ground.cache.store().get(&[0]) else { panic!("not kept") };
+            for (status, kind) in [(304, true), (503, false)] {
+                let (exchange, request, filling, mut reader) = ground.question_about(Some(Arc::clone(&stored)));
+                let begun = poll_fn(|cx| reader.poll_begun(cx));
+                let ((), begun) = tokio::join!(ground.fetch(&exchange, request, filling), begun);
+                let Begun::Stored { stored: used, confirmed } = begun else { panic!("{engine}: {begun:?}") };
+                assert_eq!((confirmed, used.body.pieces()), (kind, stored.body.pieces()), "{engine}");
+                let progress = exchange.progress();
+                assert_eq!((progress.status, progress.reused, progress.reason), (status, true, None), "{engine}");
+            }
+            let (got, exchange) = ground.get().await;
+            assert_eq!(got.whole().1, b"new");
+            assert!(exchange.progress().reused, "{engine}");
+        };
+        tokio::join!(upstream, questions);
+    }
+}
+
+#[tokio::test]
+async fn the_rest_of_what_nobody_wants_is_not_waited_for() {
+    for engine in ENGINES {
+        let ground = Ground::new(engine).await;
+        let upstream = async {
+            let (mut stream, _) = ground.listener.accept().await.unwrap();
+            hear(&mut stream).await;
+            say(
+                &mut stream,
+                "HTTP/1.1 200 OK\r\nCache-Control: max-age=0, stale-if-error=1000\r\nContent-Length: 3\r\n\r\nold",
+            )
+            .await;
+            hear(&mut stream).await;
+            say(&mut stream, "HTTP/1.1 500 Internal Server Error\r\n\r\n").await;
+            // For as long as it is heard.
+            while stream.write_all(&[0; 1024]).await.is_ok() {}
+        };
+        let questions = async {
+            ground.get().await.0.whole();
+            let Some(Slot::Answer(stored)) = ground.cache.store().get(&[0]) else { panic!("not kept") };
+            let (exchange, request, filling, mut reader) = ground.question_about(Some(stored));
+            let begun = poll_fn(|cx| reader.poll_begun(cx));
+            let ((), begun) = tokio::join!(ground.fetch(&exchange, request, filling), begun);
+            assert!(matches!(begun, Begun::Stored { confirmed: false, .. }), "{engine}: {begun:?}");
+            assert_eq!(exchange.progress().reason, None, "{engine}");
+        };
+        tokio::join!(upstream, questions);
     }
 }
