@@ -77,6 +77,27 @@ def keep_alive(proxy, path, body, tls):
         connection.close()
 
 
+def kept(proxy, paths, body):
+    """Each path on one connection, whole to the byte, and once more: the first time the upstream is asked for each of them, the
+    second time it is not asked at all.
+    """
+    with contextlib.closing(UpstreamCount(proxy.setting.status_port)) as count:
+        for wanted in (len(paths), 0):
+            before = count.read()[1]
+            with contextlib.closing(connect(proxy.http, None)) as connection:
+                for path in paths:
+                    try:
+                        # As the load does: the host is a part of most keys.
+                        status, answer = _ask(connection, path, {"Host": "localhost"})
+                    except (OSError, http.client.HTTPException) as error:
+                        raise WrongAnswer(f"{proxy.name}: {error!r}") from error
+                    if status != 200 or answer != body:
+                        raise WrongAnswer(f"{proxy.name}: status {status} and {len(answer)} bytes for {path}")
+            asked = count.read()[1] - before
+            if asked != wanted:
+                raise WrongAnswer(f"{proxy.name}: {asked} of {len(paths)} requests reached the upstream, not {wanted}")
+
+
 def upload(proxy, body, tls):
     """Two uploads on one connection: the upstream has stored every byte of each."""
     connection = connect(proxy.https if tls else proxy.http, proxy.setting if tls else None)

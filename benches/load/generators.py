@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable
 
-SCRIPT = Path(__file__).with_name("bearers.lua")
-# Its answers by status, from 0 on.
-STATUSES = struct.Struct("=1000Q")
+# wrk's scripts.
+BEARERS, PATHS = (Path(__file__).with_name(f"{name}.lua") for name in ("bearers", "paths"))
+# What they count: answers by status from 0 on, or requests.
+COUNTS = struct.Struct("=1000Q")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Generator:
     complaints: Callable = lambda text: []
     # (proxy) → answers by status so far, while it runs; only of a generator that wants refusals
     statuses: Callable = None
+    # (proxy) → requests sent so far, while it runs; only of a generator of hits
+    sent: Callable = None
 
 
 def wrk(path, tls, connections=64, upload=False):
@@ -48,20 +51,31 @@ def bearers(path, kind, status=200, fresh=False):
         tokens = getattr(proxy.setting.issuer(proxy.guard.algorithm or "RS256"), kind)
         more = [str(tokens), "fresh" if fresh else "same"]
         if refused:
-            _counts(proxy).write_bytes(bytes(STATUSES.size))
+            _counts(proxy).write_bytes(bytes(COUNTS.size))
             more.append(str(_counts(proxy)))
-        return ["-t1", "-c64", f"-d{seconds}s", "--timeout", "5s", "-s", str(SCRIPT),
+        return ["-t1", "-c64", f"-d{seconds}s", "--timeout", "5s", "-s", str(BEARERS),
                 f"{origin}{path}", "--", *more]
 
     if not refused:
         return Generator("wrk", argv, wrk_failed, wrk_completed)
     # Other statuses are found among the counts.
     return Generator("wrk", argv, wrk_broken, wrk_completed,
-                     statuses=lambda proxy: STATUSES.unpack(_counts(proxy).read_bytes()))
+                     statuses=lambda proxy: COUNTS.unpack(_counts(proxy).read_bytes()))
+
+
+def paths(prefix, number):
+    """HTTP/1.1 on 64 connections, so many paths in turn that differ in the number at their end; see paths.lua."""
+    def argv(proxy, seconds):
+        _counts(proxy).write_bytes(bytes(COUNTS.size))
+        return ["-t1", "-c64", f"-d{seconds}s", "--timeout", "5s", "-s", str(PATHS), f"http://127.0.0.1:{proxy.http}", "--",
+                prefix, str(number), str(_counts(proxy))]
+
+    return Generator("wrk", argv, wrk_failed, wrk_completed,
+                     sent=lambda proxy: COUNTS.unpack(_counts(proxy).read_bytes())[0])
 
 
 def _counts(proxy):
-    return proxy.folder / "statuses"
+    return proxy.folder / "counts"
 
 
 def wrk_failed(text):

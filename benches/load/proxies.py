@@ -1,10 +1,11 @@
-"""The four proxies: how each is configured, started, reloaded."""
+"""The proxies: how each is configured, started, reloaded."""
 
 import contextlib
 import os
 import re
 import signal
 
+import caches
 import checks
 import guards
 import processes
@@ -17,7 +18,7 @@ CATCH_ALL = None
 
 class Proxy:
     """One started proxy. `routes` is a list of exact paths, or CATCH_ALL; `workers` are its threads or processes; `guard` is what
-    every request has to get past.
+    every request has to get past; with `cache` it keeps answers in memory.
     """
 
     name = "?"
@@ -25,9 +26,12 @@ class Proxy:
     verifies_tokens = True
     # Keeps a TLS connection on which it has refused a signature.
     refuses_over_tls = True
+    # Is a cache and nothing else: plain HTTP, every path, no guard.
+    only_caches = False
 
-    def __init__(self, setting, folder, routes=CATCH_ALL, workers=1, guard=None):
-        self.setting, self.folder, self.routes, self.workers, self.guard = setting, folder, routes, workers, guard
+    def __init__(self, setting, folder, routes=CATCH_ALL, workers=1, guard=None, cache=False):
+        self.setting, self.folder, self.routes, self.workers = setting, folder, routes, workers
+        self.guard, self.cache = guard, cache
         folder.mkdir(parents=True)
         self.http, self.https, self.admin = free_ports(3)
         self.config = self.configure(routes)
@@ -37,13 +41,14 @@ class Proxy:
     def wait_ready(self):
         # The guard may know nobody without a token, or have had enough already.
         expected = (200,) if self.guard is None else (200, 401, 429)
+        listeners = [(self.http, None)] if self.only_caches else [(self.http, None), (self.https, self.setting)]
         wait_until(self.name, self.process, lambda: all(
-            checks.get(port, PATH, tls)[0] in expected for port, tls in ((self.http, None), (self.https, self.setting))))
+            checks.get(port, PATH, tls)[0] in expected for port, tls in listeners))
 
     @contextlib.contextmanager
     def beside(self, name, **changes):
         """A second one like it but for these changes, for a while."""
-        same = {"routes": self.routes, "workers": self.workers, "guard": self.guard}
+        same = {"routes": self.routes, "workers": self.workers, "guard": self.guard, "cache": self.cache}
         fresh = type(self)(self.setting, self.folder / name, **{**same, **changes})
         try:
             fresh.wait_ready()
@@ -95,7 +100,8 @@ class Nginx(Proxy):
     def configure(self, routes):
         # With a socket for each worker a reload may lose connections; with one for all, one worker may get most of them.
         return self.render(
-            "nginx.conf", LISTEN="reuseport" if self.workers > 1 else "", GUARD=guards.nginx(self.guard))
+            "nginx.conf", LISTEN="reuseport" if self.workers > 1 else "", GUARD=guards.nginx(self.guard),
+            CACHE=caches.nginx(self.cache, self.folder))
 
     def command(self):
         return [processes.find("nginx"), "-p", self.folder, "-c", self.config]
@@ -128,7 +134,8 @@ class Haproxy(Proxy):
         else:
             routing = f"use_backend %[path,map_str({self.folder}/routes.map,nowhere)]"
         guard, table = guards.haproxy(self.guard, self.setting)
-        return self.render("haproxy.cfg", ROUTING=routing, GUARD=guard, TABLE=table)
+        cache, store = caches.haproxy(self.cache)
+        return self.render("haproxy.cfg", ROUTING=routing, GUARD=guard, TABLE=table, CACHE=cache, STORE=store)
 
     def command(self):
         return [processes.find("haproxy"), "-W", "-db", "-f", self.config]
@@ -149,7 +156,7 @@ class Envoy(Proxy):
     name = "envoy"
 
     def configure(self, routes):
-        return self.render("envoy.yaml", GUARD=guards.envoy(self.guard, self.setting))
+        return self.render("envoy.yaml", GUARD=guards.envoy(self.guard, self.setting), CACHE=caches.envoy(self.cache))
 
     def command(self):
         return [self.setting.envoy, "-c", self.config, "--concurrency", str(self.workers), "--disable-hot-restart",
@@ -192,6 +199,36 @@ class Envoy(Proxy):
         return "Envoy " + re.search(r"version: \w+/([^/]+)", first_line([setting.envoy, "--version"]))[1]
 
 
+class Varnish(Proxy):
+    """A manager and its child, which serves; both count."""
+
+    name = "varnish"
+    verifies_tokens = False
+    only_caches = True
+
+    def configure(self, routes):
+        return self.render("varnish.vcl")
+
+    def command(self):
+        parameters = {
+            # One for each core is what its manual advises.
+            "thread_pools": self.workers,
+            # As with the others, connections stay.
+            "timeout_idle": 600,
+        }
+        return [processes.find("varnishd"), "-F", "-j", "none", "-n", self.folder / "work", "-f", self.config,
+                "-a", f"127.0.0.1:{self.http}", "-T", "none", "-s", f"malloc,{caches.MEBIBYTES}m",
+                *(word for name, value in parameters.items() for word in ("-p", f"{name}={value}"))]
+
+    def write_routes(self, routes):
+        if routes is not CATCH_ALL:
+            raise ValueError("varnish has a part in works without routes only")
+
+    @staticmethod
+    def version(setting):
+        return "Varnish " + re.search(r"varnish-([\d.]+)", first_line([processes.find("varnishd"), "-V"]))[1]
+
+
 class Sluice(Proxy):
     name = "sluice"
     # SIGTERM would go on serving for a while, so that load balancers notice.
@@ -209,6 +246,7 @@ class Sluice(Proxy):
         if routes is not CATCH_ALL:
             named = [(re.sub(r"[^a-z0-9]+", "-", path[1:]), path) for path in routes]
         guard, each = guards.sluice(self.guard, self.setting)
+        each += caches.sluice(self.cache)
         lines = "\n".join(
             f'  - {{name: {name}, match: {{path: "{path}"}}, {each}, upstream: origin}}' for name, path in named)
         rendered = self.render("routes.yaml", GUARD=guard, ROUTES=lines)
@@ -230,4 +268,4 @@ class Sluice(Proxy):
 
 
 # In the order of a round; nginx first, it is what the others are compared with.
-PROXIES = {proxy.name: proxy for proxy in (Nginx, Haproxy, Envoy, Sluice)}
+PROXIES = {proxy.name: proxy for proxy in (Nginx, Haproxy, Envoy, Varnish, Sluice)}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The same work through Sluice, nginx, HAProxy and Envoy in turn: CPU per request, memory, lost requests.
+"""The same work through Sluice, nginx, HAProxy, Envoy and Varnish in turn: CPU per request, memory, lost requests.
 
 Needs Linux, Python 3.9 and what setup.sh installs. Everything is on loopback. Each proxy runs alone, pinned to
 one core; load generator, upstream and this runner share another.
@@ -55,7 +55,7 @@ def measure(options):
     limit = processes.allow_open_files()
     if options.all:
         # What is missing is said before the first minute, not after the tenth.
-        for command in ("nginx", "haproxy", "wrk", "h2load", "nghttp", "openssl", "connections", "pace"):
+        for command in ("nginx", "haproxy", "varnishd", "wrk", "h2load", "nghttp", "openssl", "connections", "pace"):
             processes.find(command)
     folder = Path(tempfile.mkdtemp(prefix="sluice-load-"))
     # nginx workers may run as another user.
@@ -77,7 +77,8 @@ def measure(options):
 
 
 def rounds(shared, options):
-    versions = {name: proxies.PROXIES[name].version(shared) for name in options.proxies}
+    versions = {name: proxies.PROXIES[name].version(shared) for name in options.proxies
+                if any(name in works.WORKS[work].proxies for work in options.work)}
     result = {"about": about(options, versions), "works": {}, "wrong": []}
     start = time.monotonic()
     for work_name in options.work:
@@ -98,7 +99,7 @@ def rounds(shared, options):
 
 def one(shared, work, name, folder, options, wrong):
     """Starts the proxy, checks, measures, stops it; None when its answers were wrong."""
-    proxy = proxies.PROXIES[name](shared, shared.folder / folder / name, work.routes, guard=work.guard)
+    proxy = proxies.PROXIES[name](shared, shared.folder / folder / name, work.routes, guard=work.guard, cache=work.cache)
     try:
         proxy.wait_ready()
         work.check(proxy, options)

@@ -28,6 +28,8 @@ class Setting:
         self.certificate, self.key, self.combined = (folder / name for name in ("cert.pem", "key.pem", "both.pem"))
         self.client_tls = folder / "client.cnf"
         self.body = checks.json_body(1024)
+        # By the name that their paths have.
+        self.cached = {"1k": self.body, "64k": os.urandom(64 << 10)}
         # 10 MiB that the upstream serves, and wrk's script that sends as many.
         self.large, self.upload_script = folder / "upstream" / "10m", folder / "upstream" / "upload.lua"
         self.upstream_port, self.status_port = free_ports(2)
@@ -58,6 +60,7 @@ class Setting:
         folder = self.folder / "upstream"
         folder.mkdir()
         self.large.write_bytes(os.urandom(10 << 20))
+        (folder / "64k").write_bytes(self.cached["64k"])
         self.upload_script.write_text('wrk.method = "POST"\nwrk.body = string.rep("0123456789abcdef", 10 * 2^20 / 16)\n')
         config = render("upstream.conf", folder, {
             "UPSTREAM_PORT": self.upstream_port, "STATUS_PORT": self.status_port, "BODY": self.body.decode()})

@@ -12,6 +12,7 @@ need() { # <command> <package>
 }
 need nginx nginx-light
 need haproxy haproxy
+need varnishd varnish
 need wrk wrk
 need h2load nghttp2-client
 need nghttp nghttp2-client
@@ -39,4 +40,5 @@ cc -O2 -Wall -Wextra -o "$tools/connections" "$root/benches/load/connections.c" 
 
 PATH="$PATH:/usr/sbin" nginx -v
 PATH="$PATH:/usr/sbin" haproxy -v | head -n 1
+PATH="$PATH:/usr/sbin" varnishd -V 2>&1 | head -n 1
 find "$root/target/load/envoy" -path '*/envoy/_bin/envoy' -type f

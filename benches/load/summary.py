@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Callable
 
-PEERS = ("nginx", "haproxy", "envoy")
-TITLES = {"nginx": "nginx", "haproxy": "HAProxy", "envoy": "Envoy", "sluice": "Sluice"}
+PEERS = ("nginx", "haproxy", "envoy", "varnish")
+TITLES = {"nginx": "nginx", "haproxy": "HAProxy", "envoy": "Envoy", "varnish": "Varnish", "sluice": "Sluice"}
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ AIMS = (
     Aim("401: the same, none sent twice", "CPU µs/request", "refuse-401-fresh", _cpu, peer="best", at_most=0.7),
     Aim("429: partner over its limit (nginx: any token)", "CPU µs/request", "refuse-429", _cpu, peer="best", at_most=0.7),
     Aim("429: address over its limit", "CPU µs/request", "refuse-429-address", _cpu, peer="best", at_most=0.7),
+    Aim("Answer from memory, 1 KiB", "CPU µs/request", "cache-hit", _cpu, peer="best", at_most=1.0),
+    Aim("Answer from memory, 64 KiB", "CPU µs/request", "cache-hit-64k", _cpu, peer="best", at_most=1.0),
     Aim("Beside a noisy partner: lost requests of the others", "in each round", "fairness", lambda sample: sample["failed"], 0,
         at_most=0, drawn=False),
     Aim("Beside a noisy partner: p50 of the others", "ratio to without it", "fairness", lambda sample: sample["p50_ratio"],

@@ -66,24 +66,8 @@ def refusals(generator, status, passed=0):
     The generator counts the answers as they come. No more than `passed` requests may reach the upstream.
     """
     def measure(proxy, options):
-        setting = proxy.setting
-        seconds = options.seconds + 1
-        count = checks.UpstreamCount(setting.status_port)
-        forwarded = count.read()[1]
-        pids = proxy.process.tree()
-        load = _start(generator, proxy, seconds)
-        time.sleep(WARM_UP)
-        before = generator.statuses(proxy)[status]
-        window = _window(pids, load, setting)
-        time.sleep(seconds - WARM_UP - TAIL)
-        sample = window.close()
-        requests = generator.statuses(proxy)[status] - before
-        load.wait_end(seconds + 30)
-        text = load.output_text()
-        forwarded = count.read()[1] - forwarded
-        count.close()
-        if requests <= 0:
-            raise checks.WrongAnswer(f"{proxy.name}: no answer of status {status} under load:\n{text}")
+        sample, requests, forwarded, text = _by_itself(
+            generator, lambda: generator.statuses(proxy)[status], proxy, options)
         answers = generator.statuses(proxy)
         others = {each: number for each, number in enumerate(answers) if number and each != status}
         failed = generator.failed(text) + sum(others.values()) - min(passed, others.get(200, 0))
@@ -95,6 +79,48 @@ def refusals(generator, status, passed=0):
         return _sample(sample, requests, failed, complaints)
 
     return measure
+
+
+def hits(generator):
+    """CPU for each request that the proxy answers from memory: none may reach the upstream.
+
+    The generator counts what it sends; that differs from what is answered by what is on its way, 64 at the most.
+    """
+    def measure(proxy, options):
+        sample, requests, forwarded, text = _by_itself(generator, lambda: generator.sent(proxy), proxy, options)
+        failed, complaints = generator.failed(text), []
+        if failed:
+            complaints.append(f"{failed} failed requests")
+        if forwarded:
+            complaints.append(f"{forwarded} requests reached the upstream")
+        return _sample(sample, requests, failed, complaints)
+
+    return measure
+
+
+def _by_itself(generator, count_now, proxy, options):
+    """A window in which the proxy answers by itself: the sample, requests in it by that count, how many reached the upstream in all, and
+    what the generator printed.
+    """
+    setting = proxy.setting
+    seconds = options.seconds + 1
+    count = checks.UpstreamCount(setting.status_port)
+    forwarded = count.read()[1]
+    pids = proxy.process.tree()
+    load = _start(generator, proxy, seconds)
+    time.sleep(WARM_UP)
+    before = count_now()
+    window = _window(pids, load, setting)
+    time.sleep(seconds - WARM_UP - TAIL)
+    sample = window.close()
+    requests = count_now() - before
+    load.wait_end(seconds + 30)
+    text = load.output_text()
+    forwarded = count.read()[1] - forwarded
+    count.close()
+    if requests <= 0:
+        raise checks.WrongAnswer(f"{proxy.name}: no request of the kind that is counted under load:\n{text}")
+    return sample, requests, forwarded, text
 
 
 def _start(generator, proxy, seconds):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Callable
 
+import caches
 import checks
 import fairness
 import idle
@@ -10,12 +11,16 @@ import latency
 import reloads
 import report
 from checks import PATH
-from generators import bearers, connections, h2load, wrk
+from generators import bearers, connections, h2load, paths, wrk
 from guards import Guard
 from proxies import CATCH_ALL, PROXIES
 from tokens import PARTNERS
-from traffic import refusals, traffic
+from traffic import hits, refusals, traffic
 from variants import table, variants
+
+
+# Without those that do nothing but keep answers.
+FORWARDING = tuple(name for name, proxy in PROXIES.items() if not proxy.only_caches)
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,10 @@ class Work:
     max_rounds: int = 1000
     # What stands before the routes.
     guard: Guard = None
+    # Answers are kept in memory.
+    cache: bool = False
     # Who can do it.
-    proxies: tuple = tuple(PROXIES)
+    proxies: tuple = FORWARDING
 
 
 def answers(path=PATH, tls=False):
@@ -90,6 +97,15 @@ def forged(title, fresh):
         f"401: TLS 1.3, 64 connections, RS256 tokens with a forged signature, {title}; HAProxy: plain TCP",
         guarded, refusals(bearers(PATH, "forged", 401, fresh), 401), report.traffic, routes=GUARDED, max_rounds=3,
         guard=Guard("RS256"), proxies=VERIFYING)
+
+
+def from_memory(size, shown):
+    prefix = f"/cached/{size}/"
+    every = [f"{prefix}{number}" for number in range(caches.ANSWERS)]
+    return Work(
+        f"Hits: {caches.ANSWERS} answers of {shown} in turn from memory, HTTP/1.1 keep-alive, 64 connections",
+        lambda proxy, options: checks.kept(proxy, every, proxy.setting.cached[size]),
+        hits(paths(prefix, caches.ANSWERS)), report.traffic, cache=True, proxies=tuple(PROXIES))
 
 
 def large(path, tls, check, upload=False):
@@ -167,6 +183,8 @@ WORKS = {
         "429: TLS 1.3, 64 connections, limit by client address, nobody asked who they are",
         limited, refusals(bearers(PATH, "good", 429), 429, passed=1), report.traffic, routes=GUARDED, max_rounds=3,
         guard=Guard("", 1, 3600)),
+    "cache-hit": from_memory("1k", "1 KiB"),
+    "cache-hit-64k": from_memory("64k", "64 KiB"),
     "fairness": Work(
         fairness.TITLE, guarded, fairness.measure, report.fairness, routes=GUARDED, max_rounds=3,
         guard=fairness.GUARD, proxies=VERIFYING),
