@@ -30,7 +30,7 @@ async fn ask(scene: &Scene, version: Version, method: &str, target: &str, fields
     }
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let mut request = Request::builder().method(method).uri(format!("http://api.test{target}"));
-    for line in fields.lines() {
+    for line in fields.lines().filter(|line| !line.is_empty()) {
         let (name, value) = line.split_once(':').unwrap();
         request = request.header(name, value.trim());
     }

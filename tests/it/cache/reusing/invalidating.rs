@@ -138,18 +138,20 @@ async fn section_4_4_both_fields_and_the_uri_itself_count_together() {
 async fn section_4_4_all_variants_and_all_queries_are_invalidated() {
     let scene = Scene::start("{}").await;
     for version in BOTH {
+        let path = scene.path();
+        let targets = [path.clone(), format!("{path}?page=1"), format!("{path}?")];
         for kind in ["one", "two"] {
             scene.origin.says(page(&format!("{FRESH}\nVary: X-Kind"), kind));
-            for target in ["/a", "/a?page=1"] {
+            for target in &targets {
                 scene.get(target, &format!("X-Kind: {kind}")).await;
                 assert_hit(&scene.get(target, &format!("X-Kind: {kind}")).await, kind);
             }
         }
         scene.origin.says(answer("204 No Content", "", ""));
-        ask(&scene, version, "PUT", "/a?page=2", "X-Kind: three").await;
+        ask(&scene, version, "PUT", &format!("{path}?page=2"), "X-Kind: three").await;
         scene.origin.says(page("Cache-Control: no-store", "anew"));
         for kind in ["one", "two"] {
-            for target in ["/a", "/a?page=1"] {
+            for target in &targets {
                 assert_eq!(scene.get(target, &format!("X-Kind: {kind}")).await.text(), "anew", "{target} {kind}");
             }
         }
@@ -159,10 +161,19 @@ async fn section_4_4_all_variants_and_all_queries_are_invalidated() {
 #[tokio::test]
 async fn section_4_4_other_spellings_of_the_uri_are_the_same_uri() {
     let scene = Scene::start("{}").await;
-    for target in ["/a/b", "/a//b", "/a/./b", "/a/x/../b", "/%61/b", "http://API.test:80/a/b"] {
+    for (target, host) in [
+        ("/a/b", "api.test"),
+        ("/a//b", "api.test"),
+        ("/a/./b", "api.test"),
+        ("/a/x/../b", "api.test"),
+        ("/%61/b", "api.test"),
+        ("/a/b", "API.test:80"),
+        ("http://API.test:80/a/b", "API.test:80"),
+    ] {
         store(&scene, "/a/b", good(FRESH)).await;
         scene.origin.says(answer("204 No Content", "", ""));
-        scene.send("DELETE", target, "").await;
+        let response = scene.gateway.request(format!("DELETE {target} HTTP/1.1\r\nHost: {host}\r\n\r\n")).await;
+        assert_eq!(response.status, 204, "{target} at {host}");
         is_gone(&scene, "/a/b", target).await;
         scene.origin.says(answer("204 No Content", "", ""));
         scene.send("DELETE", "/a/b", "").await;
@@ -186,8 +197,7 @@ async fn section_4_4_a_change_through_a_route_without_cache_counts() {
                 r#"{{ name: {name}, match: {{ path: "/{{rest...}}", methods: [{methods}] }}, auth: none, upstream: app, {keys} }}"#
             )
         };
-        let upstreams = [("app", endpoint(address)), ("other", endpoint(address))];
-        routes(&upstreams, &[route("read", "GET", "cache: {}"), route("write", "PUT, DELETE", "")])
+        routes(&[("app", endpoint(address))], &[route("read", "GET", "cache: {}"), route("write", "PUT, DELETE", "")])
     })
     .await;
     for version in BOTH {
