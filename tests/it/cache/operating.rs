@@ -25,7 +25,9 @@ fn various() -> Upstream {
             let again = request.head.field("if-none-match").is_some();
             let answer = match (request.target.split('/').nth(1).unwrap_or_default(), again) {
                 ("confirmed", true) => "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n".to_owned(),
-                ("confirmed" | "changed", _) => told("200 OK", "ETag: \"a\"\r\nCache-Control: max-age=60\r\nAge: 100\r\n"),
+                ("confirmed" | "changed", _) => {
+                    told("200 OK", "ETag: \"a\"\r\nCache-Control: max-age=60\r\nAge: 100\r\n")
+                }
                 ("fails", true) => told("503 Service Unavailable", ""),
                 ("fails", _) => {
                     told("200 OK", "ETag: \"a\"\r\nCache-Control: max-age=60, stale-if-error=600\r\nAge: 100\r\n")
@@ -257,8 +259,12 @@ async fn a_soft_purge_leaves_what_can_be_confirmed() {
         while let Some(request) = conn.request().await? {
             let again = request.head.field("if-none-match").is_some();
             let fields = "ETag: \"a\"\r\nCache-Control: max-age=60\r\n";
-            conn.send(if again { format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n") } else { told("200 OK", fields) })
-                .await?;
+            conn.send(if again {
+                format!("HTTP/1.1 304 Not Modified\r\n{fields}\r\n")
+            } else {
+                told("200 OK", fields)
+            })
+            .await?;
         }
         Ok(())
     });

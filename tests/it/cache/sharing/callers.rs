@@ -196,7 +196,9 @@ async fn who_is_revoked_but_only_observed_is_not_given_what_it_had() {
     let acme = Partner::new("acme");
     let upstream = numbered("Cache-Control: s-maxage=600\r\n");
     let route = |cache: &str| {
-        format!("auth: {{ any_of: [{{ issuer: main }}, {{ api_key: {{}} }}], mode: observe }}, upstream: app, cache: {cache}")
+        format!(
+            "auth: {{ any_of: [{{ issuer: main }}, {{ api_key: {{}} }}], mode: observe }}, upstream: app, cache: {cache}"
+        )
     };
     let file = File::new(upstream.address())
         .issuer("main", &keys_of(&provider, ""))
@@ -261,9 +263,11 @@ async fn two_routes_with_one_url_share_nothing() {
     let (one, other) = (numbered(PUBLIC), numbered(PUBLIC));
     let shared = "auth: none, cache: { shared: true, ttl: 10m }";
     let gateway = TestGateway::start(&routes(
-        &[("one", endpoint(one.address())), ("other", endpoint(other.address()))],
+        &[("one", endpoint(one.address())), ("next", endpoint(other.address()))],
         &[
-            format!(r#"{{ name: beta, match: {{ path: /x, headers: {{ x-version: "2" }} }}, {shared}, upstream: other }}"#),
+            format!(
+                r#"{{ name: beta, match: {{ path: /x, headers: {{ x-version: "2" }} }}, {shared}, upstream: next }}"#
+            ),
             format!("{{ name: plain, match: {{ path: /x }}, {shared}, upstream: one }}"),
         ],
     ))
@@ -384,7 +388,11 @@ async fn limits_are_charged_for_what_comes_from_memory() {
         for (outcome, left) in [("MISS", 2), ("HIT", 1), ("HIT", 0)] {
             let response = acme.get(&mut caller, "/orders/1").await;
             assert_eq!(did(&response), outcome);
-            assert_eq!(crate::limits::scene::left(&response, "tin.rate_limit"), left, "its own numbers, not stored ones");
+            assert_eq!(
+                crate::limits::scene::left(&response, "tin.rate_limit"),
+                left,
+                "its own numbers, not stored ones"
+            );
         }
         refused_by(&acme.get(&mut caller, "/orders/1").await, "RATE_LIMITED", "tin.rate_limit");
     }
@@ -421,9 +429,8 @@ async fn rights_are_asked_for_before_memory() {
 async fn what_a_reload_makes_another_question_is_asked_anew() {
     let (old, new) = (numbered(PUBLIC), numbered(PUBLIC));
     let acme = Partner::new("acme");
-    let file = || {
-        File::new(old.address()).upstream("next", new.address()).partner_with("", &[&acme], "scopes: [orders:read]")
-    };
+    let file =
+        || File::new(old.address()).upstream("next", new.address()).partner_with("", &[&acme], "scopes: [orders:read]");
     let route = |upstream: &str, auth: &str, more: &str| {
         format!("auth: {auth}, upstream: {upstream}, cache: {{ ttl: 10m, shared: true }}, {more}")
     };
@@ -432,8 +439,16 @@ async fn what_a_reload_makes_another_question_is_asked_anew() {
     for (what, after) in [
         ("upstream", file().route("orders", &route("next", "{ api_key: {} }", "")).to_string()),
         ("auth", file().route("orders", &route("app", scoped, "")).to_string()),
-        ("request fields", file().route("orders", &route("app", "{ api_key: {} }", "request_headers: { set: { x-a: b } }")).to_string()),
-        ("path", file().route("orders", &route("app", "{ api_key: {} }", "rewrite: { strip_prefix: /orders }")).to_string()),
+        (
+            "request fields",
+            file()
+                .route("orders", &route("app", "{ api_key: {} }", "request_headers: { set: { x-a: b } }"))
+                .to_string(),
+        ),
+        (
+            "path",
+            file().route("orders", &route("app", "{ api_key: {} }", "rewrite: { strip_prefix: /orders }")).to_string(),
+        ),
         ("sharing", before.to_string().replace("shared: true", "per: partner")),
         ("identity", format!("{before}identity: {{ headers: {{ subject: Remote-User }} }}\n")),
     ] {

@@ -43,7 +43,8 @@ impl Failure {
                 conn.send(format!("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n{FRESH}\r\nfirst")).await?;
             }
             Self::CloseInChunks | Self::NonsenseInChunks => {
-                conn.send(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{FRESH}\r\n5\r\nfirst\r\n")).await?;
+                conn.send(format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{FRESH}\r\n5\r\nfirst\r\n"))
+                    .await?;
             }
         }
         release.pass().await;
@@ -172,7 +173,8 @@ async fn an_upstream_that_stops_in_the_middle_is_left_and_all_learn_it() {
             conn.stall().await
         }
     });
-    let gateway = TestGateway::start(&forward_with(upstream.address(), "", "timeouts: { idle: 300ms }, cache: {}")).await;
+    let gateway =
+        TestGateway::start(&forward_with(upstream.address(), "", "timeouts: { idle: 300ms }, cache: {}")).await;
     let mut clients = asking(&gateway, &get("/x", ""), 4).await;
     within("the question", arrived.pass()).await;
     for client in &mut clients {

@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::scene::{BOTH, Caller, File, Partner, Version, bearer, claims_with, did, expect, keys_of, numbered, provider};
+use super::scene::{
+    BOTH, Caller, File, Partner, Version, bearer, claims_with, did, expect, keys_of, numbered, provider,
+};
 use crate::support::TestGateway;
 use crate::support::client::Response;
 use crate::support::issuer::{IdentityProvider, SigningKey};
@@ -70,8 +72,11 @@ impl World {
         }
         let gateway = file.start().await;
 
-        let mut everybody = vec![Known { name: "nobody".into(), credential: None, partner: None, own: Some("-".into()) }];
-        for (name, partner, of) in [("acme-1", &acme, "acme"), ("acme-2", &second, "acme"), ("globex", &globex, "globex")] {
+        let mut everybody =
+            vec![Known { name: "nobody".into(), credential: None, partner: None, own: Some("-".into()) }];
+        for (name, partner, of) in
+            [("acme-1", &acme, "acme"), ("acme-2", &second, "acme"), ("globex", &globex, "globex")]
+        {
             everybody.push(Known {
                 name: name.to_owned(),
                 credential: Some(("x-api-key", partner.key.clone())),
@@ -82,8 +87,12 @@ impl World {
         // A subject that is called as a key is none.
         let key_id = acme.key.split('_').nth(1).unwrap_or(&acme.key).to_owned();
         for subject in subjects.iter().chain([&key_id]) {
-            for (issuer, key, iss) in [("main", &main_key, crate::identity::scene::ISSUER), ("other", &other_key, OTHER_ISSUER)] {
-                for (client, partner) in [(Some("acme-app"), Some("acme")), (Some("globex-app"), Some("globex")), (None, None)] {
+            for (issuer, key, iss) in
+                [("main", &main_key, crate::identity::scene::ISSUER), ("other", &other_key, OTHER_ISSUER)]
+            {
+                for (client, partner) in
+                    [(Some("acme-app"), Some("acme")), (Some("globex-app"), Some("globex")), (None, None)]
+                {
                     let claims = claims_with(json!({ "iss": iss, "sub": subject, "azp": client }));
                     everybody.push(Known {
                         name: format!("{subject:.20?} of {issuer} for {partner:?}"),

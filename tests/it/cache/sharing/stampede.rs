@@ -37,8 +37,7 @@ async fn fifty_who_miss_at_the_same_time_are_one_request_to_the_upstream() {
     for threads in ["1", "2"] {
         let (arrived, release) = (Gate::closed(), Gate::closed());
         let upstream = held(FRESH, &arrived, &release);
-        let gateway =
-            build().set("threads", threads).start(&forward_with(upstream.address(), "", "cache: {}")).await;
+        let gateway = build().set("threads", threads).start(&forward_with(upstream.address(), "", "cache: {}")).await;
         let mut first = asking(&gateway, &get("/x", ""), 1).await.swap_remove(0);
         within("the question", arrived.pass()).await;
         let others = asking(&gateway, &get("/x", ""), 24).await;

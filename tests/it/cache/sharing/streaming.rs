@@ -174,8 +174,7 @@ async fn one_that_does_not_read_holds_up_nobody() {
         }
     });
     for stalls_first in [true, false] {
-        let gateway =
-            build().start(&forward_with(upstream.address(), "", "cache: { max_object: 8MiB }")).await;
+        let gateway = build().start(&forward_with(upstream.address(), "", "cache: { max_object: 8MiB }")).await;
         let mut clients = asking(&gateway, &get("/x", ""), 1).await;
         within("the question", arrived.pass()).await;
         clients.extend(asking(&gateway, &get("/x", ""), 3).await);
@@ -205,7 +204,8 @@ async fn what_grows_too_long_is_not_kept_and_reaches_all_who_waited() {
         async move {
             while conn.request().await?.is_some() {
                 arrived.open();
-                conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=600\r\n\r\n").await?;
+                conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=600\r\n\r\n")
+                    .await?;
                 conn.send("5\r\nfirst\r\n").await?;
                 release.pass().await;
                 for piece in body.chunks(1 << 16) {
@@ -252,10 +252,8 @@ async fn a_fill_in_flight_does_not_keep_the_gateway_from_ending() {
         client.response_head().await;
     }
     gateway.terminate();
-    eventually("new connections are refused", async || {
-        tokio::net::TcpStream::connect(gateway.address()).await.err()
-    })
-    .await;
+    eventually("new connections are refused", async || tokio::net::TcpStream::connect(gateway.address()).await.err())
+        .await;
     release.open();
     for client in &mut clients {
         assert_eq!(client.exactly(10).await, b"first-last");
