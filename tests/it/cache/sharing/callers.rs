@@ -263,10 +263,10 @@ async fn two_routes_with_one_url_share_nothing() {
     let (one, other) = (numbered(PUBLIC), numbered(PUBLIC));
     let shared = "auth: none, cache: { shared: true, ttl: 10m }";
     let gateway = TestGateway::start(&routes(
-        &[("one", endpoint(one.address())), ("other", endpoint(other.address()))],
+        &[("one", endpoint(one.address())), ("next", endpoint(other.address()))],
         &[
             format!(
-                r#"{{ name: beta, match: {{ path: /x, headers: {{ x-version: "2" }} }}, {shared}, upstream: other }}"#
+                r#"{{ name: beta, match: {{ path: /x, headers: {{ x-version: "2" }} }}, {shared}, upstream: next }}"#
             ),
             format!("{{ name: plain, match: {{ path: /x }}, {shared}, upstream: one }}"),
         ],
