@@ -175,8 +175,9 @@ impl<V: RequestView> Question<'_, '_, V> {
         key::push_route(cache.terms, out);
         key::push_scope(scope, out);
         // A trusted proxy may have been asked for another host than we.
-        let other = (self.request.authority() != Some(&*seen.host)).then_some(seen.host.as_bytes());
-        key::push_field(&FORWARDED_HOST, other, out);
+        if self.request.authority() != Some(&*seen.host) {
+            key::push_field(&FORWARDED_HOST, Some(seen.host.as_bytes()), out);
+        }
         let mut joined = Vec::new();
         for name in &policy.headers {
             joined.clear();
