@@ -129,7 +129,9 @@ impl<V: RequestView> Question<'_, '_, V> {
         } else {
             None
         };
-        let scope = scope(cache.policy.key.per, facts);
+        let forwards_credential =
+            self.action.guard.access.as_ref().is_some_and(|access| access.written.keep_credential);
+        let scope = scope(cache.policy.key.per, facts, forwards_credential);
         let (None, Some(scope)) = (passes_by, scope) else {
             if directives.only_if_cached && (*method == Method::GET || is_head) {
                 return Err(Reason::OnlyIfCached);
@@ -446,7 +448,7 @@ pub(super) fn rendered<'p>(templates: &[CompiledTemplate], params: impl Fn(usize
 }
 
 /// Whose answer it is; `None` for a caller whom nothing tells from others, or whom the upstream is not told.
-fn scope(per: CacheScope, facts: &Facts) -> Option<Scope<'_>> {
+fn scope(per: CacheScope, facts: &Facts, forwards_credential: bool) -> Option<Scope<'_>> {
     let caller = facts.caller.as_ref();
     if caller.is_some_and(|caller| !caller.vouched) {
         return None;
@@ -454,7 +456,10 @@ fn scope(per: CacheScope, facts: &Facts) -> Option<Scope<'_>> {
     if per == CacheScope::Everyone {
         return Some(Scope::Everyone);
     }
-    let Some(caller) = caller else { return Some(Scope::Public) };
+    let Some(caller) = caller else {
+        // The upstream may know the credential that nobody knows here.
+        return (!forwards_credential).then_some(Scope::Public);
+    };
     let partner = caller.partner.as_ref().map(|partner| &*partner.name);
     match (per, partner) {
         (CacheScope::Partner, Some(partner)) => Some(Scope::Partner(partner)),
