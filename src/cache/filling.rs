@@ -13,13 +13,13 @@ use super::flights::Flight;
 use super::freshness::Freshness;
 use super::key::{Key, push_path};
 use super::purge::{Mark, Purge};
-use super::reuse;
-use super::status::Kind;
+use super::reuse::{self, Reuse};
 use super::storable::{self, ForRequest, NotStored, Rules};
 use super::stored::{Body, Groups, Head, Stored, StoredFields};
 use super::validation::{self, ByHead};
 use super::vary::{Vary, push_variant};
-use super::{Asked, Cache, LookUp, Moment};
+use super::{Cache, Moment};
+use crate::base::clock;
 use crate::base::reason::Reason;
 use crate::config::checked::cache::CachePolicy;
 
@@ -70,6 +70,8 @@ struct Coming {
     head: Arc<Head>,
     varies: Option<(Key, Arc<[http::HeaderName]>)>,
     is_kept: bool,
+    /// Bytes that count as coming.
+    held: u64,
     /// Bytes so far.
     came: u64,
     /// As announced.
@@ -108,6 +110,8 @@ impl Filling {
         let judged = storable::judge(policy, request, status, fields, &directives, &freshness);
         let groups = storable_groups(&self.want.groups, fields);
         let judged = judged.and_then(|rules| groups.as_ref().map(|_| rules).map_err(|why| *why));
+        let judged = judged.and_then(|rules| self.has_room().map(|()| rules));
+        let judged = judged.and_then(|rules| self.may_replace(status, now).map(|()| rules));
         let (judged, varies) = match (judged, self.want.variant(fields)) {
             (Err(why), _) | (Ok(_), Err(why)) => (Err(why), None),
             (Ok(_), Ok(_)) if length.is_some_and(|length| length > policy.max_object) => {
@@ -130,22 +134,55 @@ impl Filling {
         });
         let kept = judged.map(|_: Rules| ());
         if let Err(why) = kept {
-            // A fluke of size or of a purge says nothing about the next answer.
-            if why != NotStored::Purged {
-                self.flight.not_shared(now.at);
-            }
+            self.not_kept(why, status, now);
         }
         let varies = varies.map(|(_, names)| (self.want.base.clone(), names));
-        self.coming = Some(Coming { head: Arc::clone(&head), varies, is_kept: kept.is_ok(), came: 0, length });
+        self.coming = Some(Coming { head: Arc::clone(&head), varies, is_kept: kept.is_ok(), held: 0, came: 0, length });
         let for_first = if kept.is_ok() { storable::for_one(fields, &directives) } else { Vec::new() };
         self.flight.writer.begin(Begun::Coming { head, length, kept, for_first: for_first.into() });
         true
     }
 
+    /// A failure does not take the place of what is still fresh.
+    fn may_replace(&self, status: StatusCode, now: Moment) -> Result<(), NotStored> {
+        let is_fresh = |stale: &Arc<Stored>| stale.head.freshness.stale_for(now.at).is_none();
+        if status.is_server_error() && self.want.stale.as_ref().is_some_and(is_fresh) {
+            return Err(NotStored::Status);
+        }
+        Ok(())
+    }
+
+    /// Whether one more answer may come in at the same time as others.
+    fn has_room(&self) -> Result<(), NotStored> {
+        if self.cache.coming.load(Ordering::Relaxed) > self.cache.store.budget() / COMING {
+            return Err(NotStored::NoRoom);
+        }
+        Ok(())
+    }
+
+    /// What it means for others that an answer is not kept.
+    fn not_kept(&self, why: NotStored, status: StatusCode, now: Moment) {
+        match why {
+            // Another request may well get one that is.
+            NotStored::RequestNoStore | NotStored::Authorization | NotStored::NoRoom | NotStored::Purged => {}
+            _ => self.flight.not_shared(now.at),
+        }
+        let by_answer = matches!(why, NotStored::NoStore | NotStored::Private | NotStored::SetCookie | NotStored::Vary);
+        if let Some(stale) = self.want.stale.as_ref().filter(|_| by_answer && !status.is_server_error()) {
+            // What the upstream says now is not what was kept, and is for its own client only.
+            self.cache.store.remove(stale.head.key.as_bytes());
+        }
+    }
+
+    /// What is stored and was not purged since it was asked for.
+    fn stale(&self) -> Option<&Arc<Stored>> {
+        let Want { stale, mark, .. } = &self.want;
+        stale.as_ref().filter(|stale| !self.cache.store.is_purged(&stale.head, *mark))
+    }
+
     /// What was stored goes on with the fields of a 304.
     fn confirm(&mut self, fields: &HeaderMap, now: Moment) -> bool {
-        let Some(stale) = self.want.stale.as_ref().filter(|stale| validation::confirms(fields, &stale.head.fields))
-        else {
+        let Some(stale) = self.stale().filter(|stale| validation::confirms(fields, &stale.head.fields)) else {
             return false;
         };
         let begun = match self.cache.renew(stale, fields, &self.want, now) {
@@ -160,7 +197,7 @@ impl Filling {
     /// Gives what is stored in the place of an error (RFC 5861 §4), if that is allowed.
     fn stale_instead(&mut self, now: Moment) -> bool {
         let usable = |stale: &&Arc<Stored>| reuse::on_error(stale, &self.want.request.directives, now);
-        let Some(stale) = self.want.stale.as_ref().filter(usable).map(Arc::clone) else { return false };
+        let Some(stale) = self.stale().filter(usable).map(Arc::clone) else { return false };
         self.flight.writer.begin(Begun::Stored { stored: stale, confirmed: false });
         true
     }
@@ -181,15 +218,23 @@ impl Filling {
         coming.came += data.len() as u64;
         if coming.is_kept && coming.came > self.want.policy.max_object {
             coming.is_kept = false;
+            self.cache.coming.fetch_sub(coming.held, Ordering::Relaxed);
+            coming.held = 0;
+            self.flight.not_shared(clock::now());
             let ahead = usize::try_from(self.want.policy.max_object).unwrap_or(usize::MAX).max(AHEAD);
             self.flight.writer.keep_no_longer(ahead);
+        }
+        if coming.is_kept {
+            coming.held += data.len() as u64;
+            self.cache.coming.fetch_add(data.len() as u64, Ordering::Relaxed);
         }
         self.flight.writer.push(data);
     }
 
     /// The body is whole.
     pub fn end(mut self, trailers: Option<HeaderMap>) {
-        if let Some(Coming { head, varies, is_kept, came, length }) = self.coming.take() {
+        if let Some(Coming { head, varies, is_kept, held, came, length }) = self.coming.take() {
+            self.cache.coming.fetch_sub(held, Ordering::Relaxed);
             if length.is_some_and(|length| length != came) {
                 return self.flight.writer.fail(Reason::UpstreamReset);
             }
@@ -215,11 +260,18 @@ impl Filling {
 
 impl Drop for Filling {
     fn drop(&mut self) {
+        if let Some(coming) = &self.coming {
+            self.cache.coming.fetch_sub(coming.held, Ordering::Relaxed);
+        }
         if let Some(stale) = &self.want.stale {
             stale.marks.refreshing.store(false, Ordering::Relaxed);
         }
     }
 }
+
+/// Answers on their way that are to be kept may have this part of the budget together, beside it; while they have more, what begins is not
+/// kept.
+const COMING: u64 = 4;
 
 /// Tags that an upstream may give to one answer, and bytes of each; others are not taken.
 const MAX_TAGS: usize = 64;
@@ -259,9 +311,15 @@ impl Cache {
         let judged = storable::judge(&want.policy, &want.request, *status, &fields, &directives, &freshness);
         let own = want.variant(&fields).map(|varies| varies.map_or_else(|| want.base.clone(), |(key, _)| key));
         // Where it would be found now is not where it lies: what it depends on has changed.
-        let (Ok(rules), Ok(true)) = (judged, own.map(|own| own == *key)) else {
-            self.store.remove(key.as_bytes());
-            return None;
+        let groups = storable_groups(&want.groups, newer).map(|newer| newer.with(groups));
+        let (rules, groups) = match (judged, own.map(|own| own == *key), groups) {
+            (Ok(rules), Ok(true), Ok(groups)) => (rules, groups),
+            // It may not be given to this caller; that says nothing about others.
+            (Err(NotStored::Authorization), Ok(true), _) => return None,
+            _ => {
+                self.store.remove(key.as_bytes());
+                return None;
+            }
         };
         let head = Head {
             key: key.clone(),
@@ -270,22 +328,18 @@ impl Cache {
             fields: StoredFields::new(&storable::kept(&fields, &directives)),
             freshness,
             rules,
-            groups: groups.clone(),
+            groups,
         };
         let renewed = Arc::new(Stored::new(Arc::new(head), stored.body.clone()));
         self.store.replace(stored, Arc::clone(&renewed), want.mark);
         Some(renewed)
     }
 
-    /// What has been stored for a question since it was looked for, if it can be given at once.
+    /// What has been stored for a question since it was looked for, if it is fresh.
     #[must_use]
-    pub fn look_again(&self, want: &Want, now: Moment) -> Option<(Arc<Stored>, Kind)> {
-        let directives = want.request.directives;
-        let asked = Asked { key: want.base.as_bytes(), fields: &want.fields, directives, policy: &want.policy, now };
-        match self.look_up(&asked) {
-            LookUp::Found { stored, kind: kind @ Kind::Hit, refresh: false } => Some((stored, kind)),
-            _ => None,
-        }
+    pub fn look_again(&self, want: &Want, now: Moment) -> Option<Arc<Stored>> {
+        let stored = self.select(want.base.as_bytes(), &want.fields).1?;
+        (reuse::judge(&stored, &want.request.directives, now) == Reuse::Fresh).then_some(stored)
     }
 
     /// Purges what a request has changed that succeeded (RFC 9111 §4.4): every answer for these paths, with whatever query, and what the

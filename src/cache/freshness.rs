@@ -93,7 +93,13 @@ pub(super) fn is_heuristic(status: StatusCode) -> bool {
 #[must_use]
 pub(super) fn ttl_of(ttl: &Ttl, status: StatusCode) -> Option<Duration> {
     let by_status = ttl.by_status.iter().find(|(of, _)| *of == status).map(|(_, ttl)| *ttl);
-    by_status.or_else(|| ttl.default.filter(|_| is_heuristic(status)))
+    by_status.or_else(|| ttl.default.filter(|_| is_usual(status)))
+}
+
+/// Statuses that `ttl.default` is for: those that are cacheable by default, but for what says that one client's request was wrong, which
+/// is no reason to give it to others.
+fn is_usual(status: StatusCode) -> bool {
+    is_heuristic(status) && !matches!(status.as_u16(), 405 | 414 | 501)
 }
 
 /// RFC 9111 §4.2.1, for a shared cache. Of several `Expires` the earliest counts, and one that is no date is in the past (§5.3).

@@ -22,6 +22,7 @@ pub mod stored;
 pub mod validation;
 pub mod vary;
 
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, HeaderName};
@@ -30,7 +31,8 @@ pub use self::filling::Filling;
 pub use self::look_up::{Asked, LookUp};
 pub use self::stored::{Body, Head, Stored};
 
-use self::flights::Flights;
+use self::flights::{Flights, Joined};
+use self::key::Key;
 use self::refresh::Budget;
 use self::store::Store;
 
@@ -61,13 +63,33 @@ pub struct Cache {
     flights: Flights,
     /// For fetching popular answers before they expire.
     budget: Budget,
+    /// Bytes of answers on their way that are to be kept.
+    coming: AtomicU64,
 }
 
 impl Cache {
     /// With so many bytes for everything that is kept.
     #[must_use]
     pub fn new(memory: usize) -> Self {
-        Self { store: Store::new(memory), flights: Flights::default(), budget: Budget::default() }
+        Self {
+            store: Store::new(memory),
+            flights: Flights::default(),
+            budget: Budget::default(),
+            coming: AtomicU64::new(0),
+        }
+    }
+
+    /// Brings a request together with others for the same. An answer that was asked for before something was purged that it may belong to
+    /// is not waited for.
+    #[must_use]
+    pub fn join(&self, key: &Key, now: Instant) -> Joined {
+        self.flights.join(key, now, self.store.mark(), |since| self.store.may_be_purged(key, since))
+    }
+
+    /// Whether there is any room at all.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.store.budget() > 0
     }
 
     #[must_use]

@@ -49,6 +49,8 @@ pub enum NotStored {
     ZeroTtl,
     /// The upstream gives it more tags, or longer ones, than can be purged by.
     Tags,
+    /// Too much is coming in at the same time.
+    NoRoom,
     /// Something it would have been purged by was purged while it came.
     Purged,
 }
@@ -69,6 +71,7 @@ impl NotStored {
             Self::TooLarge => "too_large",
             Self::ZeroTtl => "zero_ttl",
             Self::Tags => "tags",
+            Self::NoRoom => "no_room",
             Self::Purged => "purged",
         }
     }

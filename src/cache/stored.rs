@@ -60,6 +60,17 @@ impl Groups {
     }
 }
 
+impl Groups {
+    /// With the tags of others.
+    #[must_use]
+    pub fn with(self, others: &Self) -> Self {
+        let mut tags = self.tags.into_vec();
+        let new = others.tags.iter().filter(|tag| !tags.contains(tag)).cloned().collect::<Vec<_>>();
+        tags.extend(new);
+        Self { tags: tags.into(), ..self }
+    }
+}
+
 /// Fields in their order; all values lie in one piece of memory.
 #[derive(Clone, Debug, Default)]
 pub struct StoredFields(Box<[(HeaderName, HeaderValue)]>);

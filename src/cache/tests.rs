@@ -306,7 +306,7 @@ impl World {
             }
             LookUp::Ask { key, stale, .. } => {
                 assert!(!directives.only_if_cached);
-                let (flight, mut reader) = match self.cache.flights.join(&key, now.at) {
+                let (flight, mut reader) = match self.cache.join(&key, now.at) {
                     Joined::Leads(flight, reader) => (flight, reader),
                     Joined::Alone => self.cache.flights.alone(&key),
                     Joined::Follows(_) => panic!("the flight before is over"),

@@ -3,7 +3,7 @@
 mod answer;
 pub mod cached;
 pub mod direct;
-mod fetch;
+pub mod fetch;
 pub mod head;
 pub mod pingora;
 mod response;

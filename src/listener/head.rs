@@ -94,6 +94,12 @@ impl<'b, 'h> Head<'b, 'h> {
         fields.iter().zip(self.known).filter(move |(_, known)| **known == field).map(|(field, _)| field.value)
     }
 
+    /// Whether `Connection` names other fields than those that never leave it.
+    #[must_use]
+    pub fn nominates(&self) -> bool {
+        self.nominates
+    }
+
     /// Whether a field stays on this connection: one of [`is_hop_by_hop`] or nominated by `Connection` (RFC 9110 §7.6.1).
     /// Such a field must not be forwarded.
     #[must_use]

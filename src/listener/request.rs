@@ -226,4 +226,8 @@ impl<'a, 'b> RequestView for Http1View<'a, 'b> {
         let carried = self.head.known_fields().filter(|(known, field)| !self.head.is_for_this_hop(*known, field.name));
         carried.map(|(_, field)| (field.name, field.value))
     }
+
+    fn nominates(&self) -> bool {
+        self.head.nominates()
+    }
 }

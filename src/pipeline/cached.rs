@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use http::header::{AUTHORIZATION, COOKIE, EXPECT, HOST, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE};
 use http::header::{CONTENT_LENGTH, IF_UNMODIFIED_SINCE, RANGE, UPGRADE};
@@ -24,10 +25,24 @@ use crate::cache::stored::{Groups, Stored};
 use crate::cache::{Asked, Cache, Fields, LookUp, Moment};
 use crate::config::checked::cache::{Bypass, BypassOn, CacheScope};
 use crate::snapshot::{CompiledAction, CompiledCache};
+use crate::transform::forwarded::Chain;
 use crate::transform::lines::FieldLines;
 use crate::transform::rewrite::CompiledTemplate;
 
+/// Names the scopes of a caller in a key.
+const SCOPE: HeaderName = HeaderName::from_static("scope");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Conditions that caches do not judge, and fields by which some services take a request for another one.
+const TO_UPSTREAM: [HeaderName; 7] = [
+    IF_MATCH,
+    IF_UNMODIFIED_SINCE,
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
 
 /// What the cache has to do with a request.
 pub struct CachePart {
@@ -100,22 +115,29 @@ impl<V: RequestView> Question<'_, '_, V> {
     ///
     /// `ONLY_IF_CACHED`.
     pub fn look_up(&self, key: &mut Vec<u8>, facts: &Facts) -> Result<Found, Reason> {
-        let Some(cache) = &self.action.cache else { return Ok(Found::NoCache) };
+        let Some(cache) = self.action.cache.as_ref().filter(|_| self.lasting.is_on()) else {
+            return Ok(Found::NoCache);
+        };
+        let fields = &Viewed(self.request);
+        let directives = RequestDirectives::of(fields);
         let method = self.request.method();
         let is_head = *method == Method::HEAD;
-        if *method != Method::GET && !(is_head && cache.policy.head) {
-            return Ok(Found::Nothing(Outcome::new(Kind::Method)));
-        }
-        if self.is_left_out(&cache.policy.bypass) {
-            return Ok(Found::Nothing(Outcome::new(Kind::Bypass)));
-        }
-        let Some(scope) = scope(cache.policy.key.per, facts) else {
-            return Ok(Found::Nothing(Outcome::new(Kind::Bypass)));
+        let passes_by = if *method != Method::GET && !(is_head && cache.policy.head) {
+            Some(Kind::Method)
+        } else if self.is_left_out(&cache.policy.bypass) {
+            Some(Kind::Bypass)
+        } else {
+            None
         };
-        self.write_key(cache, scope, key);
-        let fields = &Viewed(self.request);
+        let scope = scope(cache.policy.key.per, facts);
+        let (None, Some(scope)) = (passes_by, scope) else {
+            if directives.only_if_cached && (*method == Method::GET || is_head) {
+                return Err(Reason::OnlyIfCached);
+            }
+            return Ok(Found::Nothing(Outcome::new(passes_by.unwrap_or(Kind::Bypass))));
+        };
+        self.write_key(cache, scope, facts, key);
         let now = Moment { at: facts.started, wall: facts.started_at };
-        let directives = RequestDirectives::of(fields);
         let asked = Asked { key, fields, directives, policy: &cache.policy, now };
         match self.lasting.look_up(&asked) {
             LookUp::Found { stored, kind, refresh } => {
@@ -132,12 +154,13 @@ impl<V: RequestView> Question<'_, '_, V> {
         }
     }
 
-    /// Whether the request passes the cache by: it says so, or it has conditions that are for the upstream to judge (RFC 9111 §4.3.2).
+    /// Whether the request passes the cache by: the route says so, or it has conditions that are for the upstream to judge (RFC 9111
+    /// §4.3.2), or something that may get another answer although its URL is the same.
     fn is_left_out(&self, bypass: &[Bypass]) -> bool {
+        // A field that is nominated counts here and does not reach the upstream.
+        let is_odd = self.request.body() != BodyLength::None || self.request.nominates();
         let has = |name: &HeaderName| self.request.values(name).next().is_some();
-        let judged_there = has(&IF_MATCH) || has(&IF_UNMODIFIED_SINCE) || has(&UPGRADE);
-        let has_body = self.request.body() != BodyLength::None;
-        has_body || judged_there || bypass.iter().any(|bypass| self.has(bypass))
+        is_odd || has(&UPGRADE) || TO_UPSTREAM.iter().any(has) || bypass.iter().any(|bypass| self.has(bypass))
     }
 
     fn has(&self, Bypass { of, value }: &Bypass) -> bool {
@@ -158,13 +181,32 @@ impl<V: RequestView> Question<'_, '_, V> {
         }
     }
 
+    /// What the upstream is told of a host that is not spelt as the key has it, and what a trusted proxy says of its client.
+    fn write_told(&self, out: &mut Vec<u8>) {
+        let Chain { facts: seen, trusted, .. } = &self.admitted.chain;
+        if *self.host() != *seen.host {
+            key::push_field(&FORWARDED_HOST, Some(seen.host.as_bytes()), out);
+        }
+        if self.request.authority().is_some_and(|authority| *self.host() != *authority) {
+            key::push_field(&HOST, self.request.authority().map(str::as_bytes), out);
+        }
+        if *trusted {
+            for (name, value) in self.request.fields() {
+                let counts = matches!(Known::of(name), Known::Claim | Known::RealIp);
+                if let Some(name) = counts.then(|| HeaderName::from_bytes(name.as_bytes()).ok()).flatten() {
+                    key::push_field(&name, Some(value), out);
+                }
+            }
+        }
+    }
+
     /// As the key has it; an HTTP/1.0 client may have sent none.
     fn host(&self) -> Cow<'_, str> {
         let authority = self.request.authority().unwrap_or_default();
         authority::normal(self.admitted.chain.facts.proto, authority).unwrap_or_default()
     }
 
-    fn write_key(&self, cache: &CompiledCache, scope: Scope<'_>, out: &mut Vec<u8>) {
+    fn write_key(&self, cache: &CompiledCache, scope: Scope<'_>, facts: &Facts, out: &mut Vec<u8>) {
         let policy = &cache.policy.key;
         let mut room = String::new();
         let counts = self.query.and_then(|query| key::counted(query, policy, &mut room));
@@ -174,9 +216,11 @@ impl<V: RequestView> Question<'_, '_, V> {
         key::push_resource(&resource, out);
         key::push_route(cache.terms, out);
         key::push_scope(scope, out);
-        // A trusted proxy may have been asked for another host than we.
-        if self.request.authority() != Some(&*seen.host) {
-            key::push_field(&FORWARDED_HOST, Some(seen.host.as_bytes()), out);
+        self.write_told(out);
+        if cache.keys_scopes
+            && let Some(caller) = &facts.caller
+        {
+            caller.scopes().for_each(|scope| key::push_field(&SCOPE, Some(scope.as_bytes()), out));
         }
         let mut joined = Vec::new();
         for name in &policy.headers {
@@ -377,7 +421,11 @@ pub fn part_of(stored: &Stored, served: Served, now: Moment) -> CachePart {
 fn ttl(stored: &Stored, now: Moment) -> i64 {
     let freshness = &stored.head.freshness;
     let seconds = |time: std::time::Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    freshness.stale_for(now.at).map_or_else(|| seconds(freshness.left(now.at)), |stale| -seconds(stale))
+    match freshness.stale_for(now.at) {
+        Some(stale) => -seconds(stale),
+        None if stored.marks.stale.load(Ordering::Relaxed) => 0,
+        None => seconds(freshness.left(now.at)),
+    }
 }
 
 impl CachePart {
@@ -397,18 +445,20 @@ pub(super) fn rendered<'p>(templates: &[CompiledTemplate], params: impl Fn(usize
     templates.iter().map(render).collect()
 }
 
-/// Whose answer it is; `None` for a caller who is known, and whom nothing tells from others.
+/// Whose answer it is; `None` for a caller whom nothing tells from others, or whom the upstream is not told.
 fn scope(per: CacheScope, facts: &Facts) -> Option<Scope<'_>> {
+    let caller = facts.caller.as_ref();
+    if caller.is_some_and(|caller| !caller.vouched) {
+        return None;
+    }
     if per == CacheScope::Everyone {
         return Some(Scope::Everyone);
     }
-    let Some(caller) = facts.caller.as_ref() else { return Some(Scope::Public) };
+    let Some(caller) = caller else { return Some(Scope::Public) };
     let partner = caller.partner.as_ref().map(|partner| &*partner.name);
-    let subject = caller.subject().filter(|_| per == CacheScope::Subject || partner.is_none());
-    match (partner, subject) {
-        (partner, Some(subject)) => Some(Scope::Subject { partner, by: caller.authority(), subject }),
-        (Some(partner), None) => Some(Scope::Partner(partner)),
-        (None, None) => None,
+    match (per, partner) {
+        (CacheScope::Partner, Some(partner)) => Some(Scope::Partner(partner)),
+        _ => Some(Scope::Subject { partner, by: caller.authority(), subject: caller.subject()? }),
     }
 }
 

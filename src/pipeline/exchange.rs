@@ -258,13 +258,6 @@ impl Exchange {
         self.progress.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The plan beside the progress, for whoever has the exchange alone; `None` when nothing is forwarded.
-    pub fn plan_and_progress(&mut self) -> Option<(&Forward, &mut Progress)> {
-        let Self { plan, progress, .. } = self;
-        let progress = progress.get_mut().unwrap_or_else(PoisonError::into_inner);
-        plan.as_ref().map(|plan| (plan, progress))
-    }
-
     #[must_use]
     pub fn route(&self) -> Option<&CompiledRoute> {
         self.route.and_then(|index| self.snapshot.routes.get(index))
@@ -306,6 +299,12 @@ impl Exchange {
         let progress = self.progress_mut();
         (progress.attempts, progress.endpoint, progress.reused) = (told.attempts, told.endpoint, told.reused);
         (progress.connect, progress.first_byte) = (told.connect, told.first_byte.map(|first| began + first));
+    }
+
+    /// Forgets what a fetch knew: the request is forwarded by itself.
+    pub fn forget(&mut self) {
+        let started = std::mem::take(self.progress_mut()).stage;
+        self.progress_mut().stage = started;
     }
 
     /// Something was relayed: the pause allowed in this stage begins anew.

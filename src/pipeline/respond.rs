@@ -14,6 +14,8 @@ use crate::rate_limit::Granted;
 use crate::transform::headers::{self, FieldList};
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const CACHE_TAG: HeaderName = HeaderName::from_static("cache-tag");
+const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 
 /// Our entry in `Via` for a message received by this version (RFC 9110 §7.6.3); the pseudonym keeps host names inside.
@@ -67,6 +69,9 @@ fn tell_cache(part: &CachePart, answer: &mut impl FieldList) {
     outcome.write(part.ttl, &mut status);
     answer.append_text(&CACHE_STATUS, str::from_utf8(&status).unwrap_or_default());
     answer.set_text(&X_CACHE, outcome.kind.x_cache());
+    // They are for this cache.
+    answer.remove(&CACHE_TAG);
+    answer.remove(&SURROGATE_KEY);
 }
 
 /// What a request is answered that could not be forwarded.

@@ -37,4 +37,7 @@ pub trait RequestView {
 
     /// All fields in order, but those that are for this connection only.
     fn fields<'v>(&'v self) -> impl Iterator<Item = (&'v str, &'v [u8])> + use<'v, Self>;
+
+    /// Whether `Connection` names fields that are for this connection only: they do not reach the upstream (RFC 9110 §7.6.1).
+    fn nominates(&self) -> bool;
 }

@@ -18,6 +18,8 @@ pub struct CompiledCache {
     pub tags: Box<[CompiledTemplate]>,
     /// Fields that upstreams get from us and that the key does not have.
     pub unkeyed: Arc<[HeaderName]>,
+    /// Upstreams are told the scopes of callers, so that those of other scopes may get another answer.
+    pub keys_scopes: bool,
     /// A digest of all that decides what the upstream is asked and who may have the answer.
     pub terms: u64,
 }
@@ -35,7 +37,10 @@ impl CompiledCache {
     ) -> Result<Self, TemplateError> {
         let Identity { partner, subject, scopes, token, .. } = identity;
         let mut unkeyed: Vec<_> = OF_ONE_REQUEST.map(HeaderName::from_static).into();
-        unkeyed.extend(scopes.clone());
+        let keys_scopes = policy.key.per != CacheScope::Everyone && (scopes.is_some() || token.is_some());
+        if !keys_scopes {
+            unkeyed.extend(scopes.clone());
+        }
         unkeyed.extend(token.as_ref().map(|token| token.header.clone()));
         match policy.key.per {
             CacheScope::Subject => {}
@@ -46,6 +51,7 @@ impl CompiledCache {
             policy: Arc::clone(policy),
             tags: tags(&policy.tags, params)?,
             unkeyed: unkeyed.into(),
+            keys_scopes,
             terms: terms(route, action, policy, identity),
         })
     }

@@ -27,6 +27,7 @@ mod doubles;
 mod drain;
 mod engines;
 mod exchanges;
+mod fetching;
 mod fields;
 mod forwarding;
 mod h2;

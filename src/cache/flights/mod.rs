@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use self::unshared::Unshared;
 use super::fill::{self, Answer, Reader, Writer};
 use super::key::Key;
+use super::purge::Mark;
 
 /// How long it is remembered that the answers for a key are not kept: requests for it do not wait for each other.
 pub const NOT_SHARED: Duration = Duration::from_secs(10);
@@ -36,7 +37,8 @@ struct Table {
 
 #[derive(Debug, Default)]
 struct Shard {
-    running: HashMap<Key, Answer, RandomState>,
+    /// Each with when it was asked for.
+    running: HashMap<Key, (Answer, Mark), RandomState>,
     unshared: Unshared,
 }
 
@@ -91,31 +93,33 @@ impl Drop for Flight {
 }
 
 impl Flights {
-    pub fn join(&self, key: &Key, now: Instant) -> Joined {
+    /// `mark` is the present; a flight that began when `is_outdated` is not joined, and another one takes its place.
+    pub fn join(&self, key: &Key, now: Instant, mark: Mark, is_outdated: impl FnOnce(Mark) -> bool) -> Joined {
         let (mut shard, hash) = self.table.shard(key);
         if shard.unshared.contains(hash, now) {
             return Joined::Alone;
         }
-        if let Some(answer) = shard.running.get(key) {
+        let running = shard.running.get(key).filter(|(_, since)| !is_outdated(*since));
+        if let Some((answer, _)) = running {
             let Some(reader) = answer.join() else { return Joined::Alone };
             drop(shard);
             self.table.collapsed.fetch_add(1, Ordering::Relaxed);
             return Joined::Follows(reader);
         }
         let (writer, reader) = fill::pair();
-        shard.running.insert(key.clone(), writer.answer());
+        shard.running.insert(key.clone(), (writer.answer(), mark));
         drop(shard);
         Joined::Leads(self.flight(key, writer), reader)
     }
 
     /// A flight of one's own; `None` when there is one already.
-    pub fn begin(&self, key: &Key) -> Option<(Flight, Reader)> {
+    pub fn begin(&self, key: &Key, mark: Mark) -> Option<(Flight, Reader)> {
         let (mut shard, _) = self.table.shard(key);
         if shard.running.contains_key(key) {
             return None;
         }
         let (writer, reader) = fill::pair();
-        shard.running.insert(key.clone(), writer.answer());
+        shard.running.insert(key.clone(), (writer.answer(), mark));
         drop(shard);
         Some((self.flight(key, writer), reader))
     }
@@ -168,7 +172,7 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 impl Shard {
     /// Takes a flight out, unless another one has its place.
     fn land(&mut self, flight: &Flight) {
-        if self.running.get(&flight.key).is_some_and(|answer| answer.is_of(&flight.writer)) {
+        if self.running.get(&flight.key).is_some_and(|(answer, _)| answer.is_of(&flight.writer)) {
             self.running.remove(&flight.key);
         }
     }

@@ -43,21 +43,21 @@ fn begun(reader: &mut Reader) -> Option<Begun> {
 }
 
 fn leads(flights: &Flights, key: &Key, now: Instant) -> (Flight, Reader) {
-    match flights.join(key, now) {
+    match flights.join(key, now, Mark(0), |_| false) {
         Joined::Leads(flight, reader) => (flight, reader),
         other => panic!("{other:?}"),
     }
 }
 
 fn follows(flights: &Flights, key: &Key, now: Instant) -> Reader {
-    match flights.join(key, now) {
+    match flights.join(key, now, Mark(0), |_| false) {
         Joined::Follows(reader) => reader,
         other => panic!("{other:?}"),
     }
 }
 
 fn is_alone(flights: &Flights, key: &Key, now: Instant) -> bool {
-    matches!(flights.join(key, now), Joined::Alone)
+    matches!(flights.join(key, now, Mark(0), |_| false), Joined::Alone)
 }
 
 #[test]
@@ -168,15 +168,15 @@ fn a_flight_takes_out_only_itself() {
 #[test]
 fn a_refresh_is_one_at_a_time_and_can_be_joined() {
     let (flights, now) = (Flights::default(), clock::now());
-    let (mut flight, _) = flights.begin(&key("a")).expect("none yet");
+    let (mut flight, _) = flights.begin(&key("a"), Mark(0)).expect("none yet");
     assert!(!flight.writer.is_wanted());
-    assert!(flights.begin(&key("a")).is_none());
+    assert!(flights.begin(&key("a"), Mark(0)).is_none());
     let mut reader = follows(&flights, &key("a"), now);
     assert!(!reader.first && flight.writer.is_wanted());
     flight.writer.begin(coming(Err(NotStored::NoStore)));
     assert!(matches!(begun(&mut reader), Some(Begun::Alone)), "nobody asked first");
     drop(flight);
-    assert!(flights.begin(&key("a")).is_some());
+    assert!(flights.begin(&key("a"), Mark(0)).is_some());
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn there_is_no_gap_between_a_flight_and_what_it_stores() {
                         if is_stored.load(Ordering::Acquire) {
                             continue;
                         }
-                        match flights.join(&key, now) {
+                        match flights.join(&key, now, Mark(0), |_| false) {
                             Joined::Follows(_) => {}
                             Joined::Alone => panic!("it is shared"),
                             Joined::Leads(mut flight, _) if !is_stored.load(Ordering::Acquire) => {
@@ -224,4 +224,15 @@ fn there_is_no_gap_between_a_flight_and_what_it_stores() {
         });
         assert_eq!((asked.into_inner(), flights.len()), (1, 0));
     }
+}
+
+#[test]
+fn a_flight_from_before_a_purge_is_not_joined() {
+    let (flights, now) = (Flights::default(), Instant::now());
+    let join = |mark, outdated| flights.join(&key("a"), now, mark, |since| since < outdated);
+    let Joined::Leads(first, _) = join(Mark(1), Mark(0)) else { panic!("nobody asks yet") };
+    assert!(matches!(join(Mark(1), Mark(1)), Joined::Follows(_)));
+    let Joined::Leads(_second, _) = join(Mark(2), Mark(2)) else { panic!("the first one is outdated") };
+    drop(first);
+    assert!(matches!(join(Mark(2), Mark(2)), Joined::Follows(_)), "the end of the first is not that of the second");
 }

@@ -3,25 +3,25 @@
 use crate::base::query::decoded;
 use crate::config::checked::cache::{CacheKey, QueryRule};
 
-/// The parameters that count, in the order that counts; `None` when there is none. `room` is written to only when something
-/// has to be left out or moved.
+/// The parameters that count, in the order that counts. Where all of the query counts, it is given as it is, be it empty: `/a?` is
+/// not `/a` (RFC 3986 §6.2.3). Otherwise `None` when none is left. `room` is written to only when something has to be left out or moved.
 ///
-/// Names are compared decoded, and one of the rule that ends in `*` means all that begin so. Sorted means by name, then by value,
-/// both decoded; what is the same then keeps no order either, so that every order of the same parameters gives the same text.
+/// Names are compared decoded, and one of the rule that ends in `*` means all that begin so. Sorted means by name; parameters of
+/// one name keep their order, which often is the order of what the answer lists.
 #[must_use]
 pub fn counted<'q>(query: &'q str, key: &CacheKey, room: &'q mut String) -> Option<&'q str> {
     let counts = |pair: &&str| !pair.is_empty() && is_kept(pair, &key.query);
-    let takes_all = matches!(&key.query, QueryRule::Ignore(names) if names.is_empty());
+    let takes_all = !key.sort_query && matches!(&key.query, QueryRule::Ignore(names) if names.is_empty());
     let is_in_order = !key.sort_query || query.split('&').is_sorted_by(|one, other| order(one, other).is_le());
-    if is_in_order && (takes_all && !key.sort_query || query.split('&').all(|pair| counts(&pair))) {
-        return (!query.is_empty()).then_some(query);
+    if takes_all || is_in_order && query.split('&').all(|pair| counts(&pair)) {
+        return Some(query);
     }
     room.clear();
     if is_in_order {
         query.split('&').filter(counts).for_each(|pair| join(pair, room));
     } else {
         let mut pairs: Vec<&str> = query.split('&').filter(counts).collect();
-        pairs.sort_unstable_by(|one, other| order(one, other));
+        pairs.sort_by(|one, other| order(one, other));
         pairs.into_iter().for_each(|pair| join(pair, room));
     }
     (!room.is_empty()).then_some(room)
@@ -35,7 +35,7 @@ fn join(pair: &str, room: &mut String) {
 }
 
 fn is_kept(pair: &str, rule: &QueryRule) -> bool {
-    let name = parts(pair).0;
+    let name = name(pair);
     match rule {
         QueryRule::Ignore(names) => !names.iter().any(|rule| means(rule, name)),
         QueryRule::Only(names) => names.iter().any(|rule| means(rule, name)),
@@ -52,11 +52,9 @@ fn means(rule: &str, name: &str) -> bool {
 }
 
 fn order(one: &str, other: &str) -> std::cmp::Ordering {
-    let by = |one: &str, other: &str| decoded(one.as_bytes()).cmp(decoded(other.as_bytes()));
-    let ((name, value), (other_name, other_value)) = (parts(one), parts(other));
-    by(name, other_name).then_with(|| by(value, other_value)).then_with(|| one.cmp(other))
+    decoded(name(one).as_bytes()).cmp(decoded(name(other).as_bytes()))
 }
 
-fn parts(pair: &str) -> (&str, &str) {
-    pair.split_once('=').unwrap_or((pair, ""))
+fn name(pair: &str) -> &str {
+    pair.split_once('=').map_or(pair, |(name, _)| name)
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cache::key::{Resource, push_path, push_resource};
 use crate::cache::store::tests::member;
 
 fn tag(name: &str) -> Purge {
@@ -28,22 +29,36 @@ fn only_purges_since_then_count() {
 }
 
 #[test]
-fn what_is_older_than_all_that_is_remembered_is_purged() {
+fn however_many_purges_there_are_each_is_remembered() {
     let (purges, stored) = (Purges::default(), member("key", "r", None, &["a"]));
     let first = purges.mark();
-    purges.note(&tag("b"));
+    purges.note(&tag("a"));
     let second = purges.mark();
-    (1..REMEMBERED).for_each(|_| purges.note(&tag("b")));
-    assert!(!purges.cover(&stored.head, first));
-    purges.note(&tag("b"));
+    (0..PLACES / 16).for_each(|number| purges.note(&tag(&format!("other {number}"))));
     assert!(purges.cover(&stored.head, first));
-    assert!(!purges.cover(&stored.head, second));
+    let places = |name: &str| std::ptr::from_ref(purges.place(TAG, name.as_bytes()).unwrap());
+    let shares = (0..PLACES / 16).any(|number| places(&format!("other {number}")) == places("a"));
+    let others = [(ROUTE, "r"), (PATH, "key"), (RESOURCE, "key")];
+    let late = others.iter().any(|(kind, name)| purges.is_late(purges.place(*kind, name.as_bytes()), second));
+    assert_eq!(purges.cover(&stored.head, second), shares || late);
 }
 
 #[test]
-fn few_long_names_are_remembered() {
-    let (purges, long) = (Purges::default(), "x".repeat(REMEMBERED_BYTES / 4));
-    (0..9).for_each(|_| purges.note(&tag(&long)));
-    let last = purges.last();
-    assert_eq!((last.purges.len(), last.bytes), (4, REMEMBERED_BYTES));
+fn a_path_is_purged_with_all_of_its_queries() {
+    let key = |path, query| {
+        let mut key = Vec::new();
+        push_resource(&Resource { scheme: "https", host: "a.test", path, query }, &mut key);
+        key
+    };
+    let (purges, mut path) = (Purges::default(), Vec::new());
+    push_path("https", "a.test", "/a", &mut path);
+    purges.note(&Purge::Path(path.into()));
+    assert!(purges.may_cover(&key("/a", None), Mark(0)) && purges.may_cover(&key("/a", Some("x")), Mark(0)));
+    assert!(!purges.may_cover(&key("/b", None), Mark(0)));
+    let since = purges.mark();
+    purges.note(&Purge::Resource(key("/a", Some("x")).into()));
+    assert!(purges.may_cover(&key("/a", Some("x")), since) && !purges.may_cover(&key("/a", None), since));
+    let since = purges.mark();
+    purges.note(&tag("any"));
+    assert!(purges.may_cover(&key("/b", None), since), "nobody knows its tags yet");
 }

@@ -14,7 +14,7 @@ use self::kept::Kept;
 use super::key::Key;
 use super::purge::{Mark, Purge, Purges, SHARDS};
 use super::storable::NotStored;
-use super::stored::Stored;
+use super::stored::{Head, Stored};
 
 /// What is found under a key.
 #[derive(Clone, Debug)]
@@ -102,6 +102,24 @@ impl Store {
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<Slot> {
         self.kept.load().get(key).map(|entry| entry.slot)
+    }
+
+    /// Bytes.
+    #[must_use]
+    pub fn budget(&self) -> u64 {
+        self.budget
+    }
+
+    /// Whether an answer belongs to something that was purged after `since`.
+    #[must_use]
+    pub fn is_purged(&self, head: &Head, since: Mark) -> bool {
+        self.purges.cover(head, since)
+    }
+
+    /// Whether the answer for a key may belong to something that was purged after `since`.
+    #[must_use]
+    pub fn may_be_purged(&self, key: &Key, since: Mark) -> bool {
+        self.purges.may_cover(key.as_bytes(), since)
     }
 
     /// The present, to hold a later [`Store::put`] against.

@@ -291,7 +291,10 @@ struct Model {
 
 impl Model {
     fn is_purged(&self, stored: &Stored, since: Mark) -> bool {
-        self.purges.iter().skip(usize::try_from(since.0).unwrap()).any(|purge| purge.covers(&stored.head))
+        self.purges
+            .iter()
+            .skip(usize::try_from(since.0).unwrap())
+            .any(|purge| matches!(purge, Purge::Resource(_)) || purge.covers(&stored.head))
     }
 
     fn put(&mut self, base: u8, variant: Option<u8>, stored: &Arc<Stored>) {
@@ -347,6 +350,7 @@ proptest! {
     #[test]
     fn a_store_is_a_map_that_can_be_purged(steps in steps()) {
         let store = Store::new(PLENTY);
+        prop_assume!(store.purges.are_apart(&["r0", "r1"], &["red", "blue"]));
         let mut model = Model::default();
         let mut marks = vec![store.mark(); 4];
         for (at, step) in steps.into_iter().enumerate() {

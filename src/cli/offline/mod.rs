@@ -70,7 +70,7 @@ impl Offline {
             metrics: Metrics::new(),
             resolver: Arc::new(Nowhere),
             runtime: self.runtime.handle().clone(),
-            lasting: LongLived::new(TOKENS, 0),
+            lasting: LongLived::new(TOKENS, 1 << 20),
         };
         builder.build(self.compiled.clone(), self.report.clone(), previous)
     }

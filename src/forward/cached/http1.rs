@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Poll, ready};
 
 use bytes::Bytes;
-use http::Method;
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use http::{Method, Version};
+use tokio::io::AsyncWrite;
 
 use super::{Parts, head_of, lines};
 use crate::base::reason::Reason;
@@ -15,7 +15,7 @@ use crate::cache::served::{Served, ServedBody};
 use crate::forward::answer::{self, Reframing};
 use crate::listener::buffers;
 use crate::listener::client_io::ClientIo;
-use crate::listener::framing::write_chunk;
+use crate::listener::framing::{is_forbidden_trailer, write_chunk};
 use crate::pipeline::exchange::{Exchange, Stage};
 
 /// Pieces that leave in one call, at most.
@@ -45,17 +45,23 @@ pub async fn deliver(
         answer::write_head(&mut out, &mut head, to_head, reframing, *keep_alive, exchange);
         reframing
     };
-    exchange.begun(served.status);
-    exchange.deliver();
     let sent = match served.body {
-        ServedBody::None => send(io, exchange, &out, &[]).await,
+        ServedBody::None => {
+            exchange.begun(served.status);
+            send(io, exchange, &out, &[]).await
+        }
         ServedBody::Whole(pieces) => {
+            exchange.begun(served.status);
             let sent = send(io, exchange, &out, &pieces).await;
-            exchange.progress_mut().response_bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+            if sent.is_ok() {
+                exchange.progress_mut().response_bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+            }
             sent
         }
         ServedBody::Coming { reader, skip, take } => {
-            let parts = Parts::new(reader, skip, take);
+            let parts = Parts::new(reader, skip, take, served.status);
+            // Those of HTTP/2 were not held to what may stand behind chunks (RFC 9110 §6.5.1).
+            let parts = if served.head.version == Version::HTTP_2 { parts.without_trailers() } else { parts };
             return relay(io, exchange, out, parts, reframing, *keep_alive, pending).await;
         }
     };
@@ -89,11 +95,13 @@ async fn relay(
             Poll::Ready(Ok(Some(Bytes::new())))
         })
         .await?;
+        // Until then it can still be answered that there is no answer.
+        exchange.begun(parts.status);
         let Some(data) = part else {
             if reframing == Reframing::Chunk {
                 out.extend_from_slice(b"0\r\n");
                 if let Some(trailers) = parts.take_trailers() {
-                    for (name, value) in &*trailers {
+                    for (name, value) in trailers.iter().filter(|(name, _)| !is_forbidden_trailer(name.as_str())) {
                         super::super::head::put(
                             &mut out,
                             &[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"],
@@ -150,28 +158,26 @@ async fn send(io: &mut ClientIo, exchange: &mut Exchange, head: &[u8], pieces: &
     let mut sent = 0;
     let written = poll_fn(|cx| {
         loop {
-            let written = match poll_write(io, cx, head, pieces, sent) {
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Ready(Some(written)) => written,
-                Poll::Pending => {
-                    ready!(deadline.poll_expired(cx));
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            let moved = match poll_write(io, cx, head, pieces, sent) {
+                Poll::Ready(Some(Ok(0))) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Some(Ok(length))) => {
+                    sent += length;
+                    deadline.set(exchange.body_pause);
+                    continue;
                 }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                Poll::Ready(None) => Pin::new(&mut *io).poll_flush(cx),
+                Poll::Pending => Poll::Pending,
             };
-            match written {
-                Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(length) => sent += length,
-                Err(error) => return Poll::Ready(Err(error)),
+            if moved.is_pending() {
+                ready!(deadline.poll_expired(cx));
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            deadline.set(exchange.body_pause);
+            return moved;
         }
     })
     .await;
-    let flushed = match written {
-        Ok(()) => io.flush().await,
-        Err(error) => Err(error),
-    };
-    flushed.map_err(|_| Reason::ClientClosed)
+    written.map_err(|_: io::Error| Reason::ClientClosed)
 }
 
 /// Writes what follows the first `sent` bytes; `None` when that is nothing.

@@ -47,7 +47,9 @@ pub async fn deliver(client: &mut ClientStream, exchange: &mut Exchange, served:
             }
             Ok(())
         }
-        ServedBody::Coming { reader, skip, take } => relay(client, exchange, Parts::new(reader, skip, take)).await,
+        ServedBody::Coming { reader, skip, take } => {
+            relay(client, exchange, Parts::new(reader, skip, take, served.status)).await
+        }
     }
 }
 

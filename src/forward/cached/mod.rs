@@ -5,6 +5,7 @@ mod http2;
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -20,7 +21,6 @@ use crate::cache::fill::{Begun, Part, Reader};
 use crate::cache::flights::Joined;
 use crate::cache::served::Served;
 use crate::cache::status::{Kind, Outcome};
-use crate::cache::storable::NotStored;
 use crate::cache::{Filling, Head, Moment, Stored};
 use crate::listener::worker::Worker;
 use crate::pipeline::cached::{Ask, Work, part_of};
@@ -75,7 +75,13 @@ pub async fn obtain(worker: &Arc<Worker>, exchange: &mut Exchange) -> Result<Obt
 fn renew(worker: &Arc<Worker>, exchange: &Exchange, ask: Ask) {
     let cache = Arc::clone(&exchange.snapshot.gate.lasting.cache);
     let Ask { key, want, plan, request, .. } = ask;
-    if let Some((flight, _)) = cache.flights().begin(&key) {
+    let Some((flight, _)) = cache.flights().begin(&key, cache.store().mark()) else {
+        if let Some(stale) = &want.stale {
+            stale.marks.refreshing.store(false, Ordering::Relaxed);
+        }
+        return;
+    };
+    {
         let is_fresh =
             exchange.cache.as_ref().and_then(|part| part.outcome).is_some_and(|outcome| outcome.kind == Kind::Hit);
         let why = if is_fresh { Background::RefreshAhead } else { Background::Revalidate };
@@ -100,11 +106,16 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
             let (flight, reader) = cache.flights().alone(&key);
             Joined::Leads(flight, reader)
         } else {
-            cache.flights().join(&key, clock::now())
+            cache.join(&key, clock::now())
         };
         let mut outcome = Outcome::new(kind);
         let mut asks = None;
         let mut reader = match joined {
+            // What is stored may still hold, or stand in for a failure.
+            Joined::Alone if question.as_ref().is_some_and(|(want, ..)| want.stale.is_some()) => {
+                by_itself = true;
+                continue;
+            }
             Joined::Alone => {
                 note(exchange, outcome);
                 return Ok(Obtained::Forward);
@@ -114,11 +125,12 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
                 exchange.snapshot.gate.cache_metrics.collapsed();
                 reader
             }
-            Joined::Leads(flight, reader) => {
+            Joined::Leads(mut flight, reader) => {
                 let Some((want, plan, request)) = question.take() else { return Ok(Obtained::Forward) };
                 // Another flight may have stored it since it was looked for.
-                if !by_itself && let Some((stored, kind)) = cache.look_again(&want, now()) {
-                    return serve(exchange, &stored, &fields, Outcome { collapsed: true, ..Outcome::new(kind) });
+                if !by_itself && let Some(stored) = cache.look_again(&want, now()) {
+                    flight.writer.begin(Begun::Stored { stored: Arc::clone(&stored), confirmed: true });
+                    return serve(exchange, &stored, &fields, Outcome { collapsed: true, ..Outcome::new(Kind::Hit) });
                 }
                 cache.earn();
                 let own = exchange.fetching(plan, worker.deadlines.register());
@@ -136,8 +148,8 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
         let begun = begun?;
         match begun {
             Begun::Alone => {
-                outcome.stored = Some(Err(NotStored::NoStore));
                 note(exchange, outcome);
+                exchange.forget();
                 return Ok(Obtained::Forward);
             }
             Begun::Failed(reason) => return Err(reason),
@@ -167,6 +179,7 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
                 outcome.upstream = Some(head.status.as_u16());
                 note(exchange, outcome);
                 if is_partial && kept.is_err() {
+                    exchange.forget();
                     return Ok(Obtained::Forward);
                 }
                 let age = head.freshness.age(clock::now()).as_secs();
@@ -262,12 +275,20 @@ struct Parts {
     reader: Reader,
     skip: u64,
     take: Option<u64>,
+    /// Of the answer.
+    status: StatusCode,
     trailers: Option<Arc<HeaderMap>>,
+    drops_trailers: bool,
 }
 
 impl Parts {
-    fn new(reader: Reader, skip: u64, take: Option<u64>) -> Self {
-        Self { reader, skip, take, trailers: None }
+    fn new(reader: Reader, skip: u64, take: Option<u64>, status: StatusCode) -> Self {
+        Self { reader, skip, take, status, trailers: None, drops_trailers: false }
+    }
+
+    /// For a client that gets no trailers.
+    fn without_trailers(self) -> Self {
+        Self { drops_trailers: true, ..self }
     }
 
     /// The next bytes; `None` at the end.
@@ -299,6 +320,6 @@ impl Parts {
     }
 
     fn take_trailers(&mut self) -> Option<Arc<HeaderMap>> {
-        self.trailers.take()
+        self.trailers.take().filter(|_| !self.drops_trailers)
     }
 }

@@ -126,6 +126,10 @@ impl<'h> RequestView for Http2View<'h> {
         let carried = self.head.headers.iter().filter(|(name, _)| !is_hop_by_hop(name.as_str()));
         carried.map(|(name, value)| (name.as_str(), value.as_bytes()))
     }
+
+    fn nominates(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::identity::scene::build;
 use crate::support::client::Response;
@@ -124,7 +124,7 @@ pub fn lines(fields: &str) -> String {
 /// An `IMF-fixdate` so many seconds from now.
 pub fn date(from_now: i64) -> String {
     let distance = Duration::from_secs(from_now.unsigned_abs());
-    let now = SystemTime::now();
+    let now = UNIX_EPOCH + sluice::base::clock::since_epoch();
     httpdate::fmt_http_date(if from_now < 0 { now - distance } else { now + distance })
 }
 

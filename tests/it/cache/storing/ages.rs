@@ -32,7 +32,7 @@ async fn rfc_9111_4_2_1_the_lifetime_is_the_first_of_s_maxage_max_age_and_expire
         ("Cache-Control: max-age=10\nCache-Control: s-maxage=1000".to_owned(), 1000),
         (format!("Cache-Control: s-maxage=1000\nExpires: {past}"), 1000),
         (format!("Cache-Control: max-age=1000\nExpires: {past}"), 1000),
-        (format!("Cache-Control: max-age=1000\nExpires: 0"), 1000),
+        ("Cache-Control: max-age=1000\nExpires: 0".to_owned(), 1000),
         (format!("Cache-Control: max-age=100\nExpires: {later}"), 100),
         (format!("Expires: {soon}\nDate: {now}"), 300),
         (format!("Expires: {soon}"), 300),
