@@ -113,6 +113,42 @@ fn parts(response: &Response) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test]
+async fn section_14_2_parts_of_a_long_answer_are_those_bytes() {
+    let scene = Scene::start("{ max_object: 8MiB }").await;
+    let body: String = (0..1_000_000_u32).map(|number| format!("{number:06}")).collect();
+    store(&scene, "/a", page(&format!("{FRESH}\nContent-Type: text/x-alphabet"), &body)).await;
+    for version in BOTH {
+        let whole = ask(&scene, version, "GET", "/a", "").await;
+        assert!(whole.text() == body, "{version:?}: the whole");
+        for (from, to) in [(0, 1), (262_143, 262_145), (262_144, 524_288), (100_000, 5_900_000), (5_999_999, 6_000_000)]
+        {
+            let response = ask(&scene, version, "GET", "/a", &format!("Range: bytes={from}-{}", to - 1)).await;
+            let told = format!("bytes {from}-{}/6000000", to - 1);
+            assert!(response.text() == &body[from..to], "{version:?} {told}");
+            assert_eq!((response.status, response.field("content-range")), (206, Some(&*told)));
+        }
+        let several = ask(&scene, version, "GET", "/a", "Range: bytes=262140-262147,3-5,1000000-4000000").await;
+        let expected = [&body[262_140..262_148], &body[3..6], &body[1_000_000..4_000_001]];
+        assert!(parts(&several).into_iter().map(|(_, bytes)| bytes).eq(expected), "{version:?}: several");
+    }
+}
+
+#[tokio::test]
+async fn section_14_2_nothing_has_no_parts() {
+    let scene = Scene::start("{}").await;
+    store(&scene, "/empty", page(FRESH, "")).await;
+    store(&scene, "/none", answer("204 No Content", FRESH, "")).await;
+    for version in BOTH {
+        for fields in ["", "Range: bytes=0-3", "Range: bytes=-1"] {
+            let empty = ask(&scene, version, "GET", "/empty", fields).await;
+            assert_eq!((empty.status, empty.text(), empty.field("content-length")), (200, "", Some("0")), "{fields}");
+            let none = ask(&scene, version, "GET", "/none", fields).await;
+            assert_eq!((none.status, none.text(), none.field("content-length")), (204, "", None), "{fields}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn section_15_5_17_what_is_not_there_is_416() {
     let scene = Scene::start("{}").await;
     store(&scene, "/a", alphabet("ETag: \"v1\"")).await;
