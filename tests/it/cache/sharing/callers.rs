@@ -465,8 +465,7 @@ async fn what_a_reload_makes_another_question_is_asked_anew() {
 }
 
 #[tokio::test]
-async fn a_waiting_caller_gets_nothing_of_a_partner_that_is_switched_off_meanwhile() {
-    // It was let in before, and what it waits for is its own.
+async fn who_was_let_in_gets_what_it_waits_for_and_who_comes_later_nothing() {
     let (arrived, release) = (Gate::closed(), Gate::closed());
     let upstream = Upstream::held(&arrived, &release);
     let acme = Partner::new("acme");
