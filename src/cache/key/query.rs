@@ -4,7 +4,7 @@ use crate::base::query::decoded;
 use crate::config::checked::cache::{CacheKey, QueryRule};
 
 /// The parameters that count, in the order that counts; `None` when there is none. `room` is written to only when something
-/// has to be left out or moved.
+/// has to be left out or moved. Without a rule, a query without parameters counts, too: `/a?` is not `/a` (RFC 3986 §6.2.3).
 ///
 /// Names are compared decoded, and one of the rule that ends in `*` means all that begin so. Sorted means by name, then by value,
 /// both decoded; what is the same then keeps no order either, so that every order of the same parameters gives the same text.
@@ -12,9 +12,12 @@ use crate::config::checked::cache::{CacheKey, QueryRule};
 pub fn counted<'q>(query: &'q str, key: &CacheKey, room: &'q mut String) -> Option<&'q str> {
     let counts = |pair: &&str| !pair.is_empty() && is_kept(pair, &key.query);
     let takes_all = matches!(&key.query, QueryRule::Ignore(names) if names.is_empty());
+    if takes_all && !key.sort_query {
+        return Some(query);
+    }
     let is_in_order = !key.sort_query || query.split('&').is_sorted_by(|one, other| order(one, other).is_le());
-    if is_in_order && (takes_all && !key.sort_query || query.split('&').all(|pair| counts(&pair))) {
-        return (!query.is_empty()).then_some(query);
+    if is_in_order && query.split('&').all(|pair| counts(&pair)) {
+        return Some(query);
     }
     room.clear();
     if is_in_order {

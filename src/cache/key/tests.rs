@@ -139,7 +139,10 @@ fn the_query_that_counts() {
     let ignored = || QueryRule::Ignore(names(&["utm_*", "a b", "flag"]));
     let only = || QueryRule::Only(names(&["id", "p*"]));
     for (query, rule_of_query, sort, counted_query) in [
-        ("", all(), false, None),
+        ("", all(), false, Some("")),
+        ("", all(), true, None),
+        ("", ignored(), false, None),
+        ("", only(), false, None),
         ("b=2&&a", all(), false, Some("b=2&&a")),
         ("b=2&&a", all(), true, Some("a&b=2")),
         ("a&b=2", all(), true, Some("a&b=2")),
