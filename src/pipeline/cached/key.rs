@@ -92,7 +92,7 @@ impl<V: RequestView> Question<'_, '_, V> {
 }
 
 /// Whose answer it is; `None` for a caller whom nothing tells from others, or whom the upstream is not told.
-pub(super) fn scope(per: CacheScope, facts: &Facts) -> Option<Scope<'_>> {
+pub(super) fn scope(per: CacheScope, facts: &Facts, forwards_credential: bool) -> Option<Scope<'_>> {
     let caller = facts.caller.as_ref();
     if caller.is_some_and(|caller| !caller.vouched) {
         return None;
@@ -100,7 +100,10 @@ pub(super) fn scope(per: CacheScope, facts: &Facts) -> Option<Scope<'_>> {
     if per == CacheScope::Everyone {
         return Some(Scope::Everyone);
     }
-    let Some(caller) = caller else { return Some(Scope::Public) };
+    let Some(caller) = caller else {
+        // The upstream may know the credential that nobody knows here.
+        return (!forwards_credential).then_some(Scope::Public);
+    };
     let partner = caller.partner.as_ref().map(|partner| &*partner.name);
     match (per, partner) {
         (CacheScope::Partner, Some(partner)) => Some(Scope::Partner(partner)),

@@ -125,7 +125,9 @@ impl<V: RequestView> Question<'_, '_, V> {
         } else {
             None
         };
-        let scope = key::scope(cache.policy.key.per, facts);
+        let forwards_credential =
+            self.action.guard.access.as_ref().is_some_and(|access| access.written.keep_credential);
+        let scope = key::scope(cache.policy.key.per, facts, forwards_credential);
         let (None, Some(scope)) = (passes_by, scope) else {
             if directives.only_if_cached && (*method == Method::GET || is_head) {
                 return Err(Reason::OnlyIfCached);
