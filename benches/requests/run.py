@@ -62,27 +62,54 @@ routes:
     match: {{ path: "/guarded/{{rest...}}" }}
     auth: {{ issuer: bench, scopes: {{ all_of: ["{scope}"] }} }}
     upstream: origin
+  - name: own
+    match: {{ path: "/own/{{rest...}}" }}
+    auth: {{ issuer: bench, scopes: {{ all_of: ["{scope}"] }} }}
+    upstream: origin
+    cache: {{ ttl: 1h }}
+  - {{ name: kept, match: {{ path: "/kept/{{rest...}}" }}, auth: none, upstream: origin, cache: {{ ttl: 1h }} }}
   - {{ name: pingora, match: {{ path: "/pingora/{{rest...}}" }}, auth: none, upstream: origin, engine: pingora }}
   - {{ name: rest, match: {{ path: "/{{rest...}}" }}, auth: none, upstream: origin }}
 """
 
-# (ports, issuer) → a client.
+# (ports, issuer, origin) → a client.
 WORKS = {
-    "GET over HTTP/1.1": lambda ports, _: clients.Http1(ports["http"], "GET", "/orders/42"),
-    "POST of 200 bytes over HTTP/1.1": lambda ports, _: clients.Http1(ports["http"], "POST", "/orders", b"x" * 200),
-    "GET over HTTP/1.1 and TLS": lambda ports, _: clients.Http1(ports["https"], "GET", "/orders/42", tls=True),
-    "GET over HTTP/2 and TLS": lambda ports, _: clients.Http2(ports["https"], "/orders/42"),
-    "GET over HTTP/1.1, engine: pingora": lambda ports, _: clients.Http1(ports["http"], "GET", "/pingora/orders/42"),
-    "GET, known RS256 token, scope, plan": lambda ports, issuer: known(ports["http"], issuer),
-    "GET over TLS, token, scope, plan": lambda ports, issuer: known(ports["https"], issuer, tls=True),
-    "401, forged RS256 signature": lambda ports, issuer: forged(ports["http"], issuer),
-    "429, RS256 token, over its plan": lambda ports, issuer: over(ports["http"], issuer),
+    "GET over HTTP/1.1": lambda ports, **_: clients.Http1(ports["http"], "GET", "/orders/42"),
+    "POST of 200 bytes over HTTP/1.1": lambda ports, **_: clients.Http1(ports["http"], "POST", "/orders", b"x" * 200),
+    "GET over HTTP/1.1 and TLS": lambda ports, **_: clients.Http1(ports["https"], "GET", "/orders/42", tls=True),
+    "GET over HTTP/2 and TLS": lambda ports, **_: clients.Http2(ports["https"], "/orders/42"),
+    "GET over HTTP/1.1, engine: pingora": lambda ports, **_: clients.Http1(ports["http"], "GET", "/pingora/orders/42"),
+    "GET, known RS256 token, scope, plan": lambda ports, issuer, **_: known(ports["http"], issuer),
+    "GET over TLS, token, scope, plan": lambda ports, issuer, **_: known(ports["https"], issuer, tls=True),
+    "GET over HTTP/1.1, from the cache": lambda ports, origin, **_: Kept(
+        clients.Http1(ports["http"], "GET", "/kept/42"), origin),
+    "GET over HTTP/2 and TLS, from the cache": lambda ports, origin, **_: Kept(
+        clients.Http2(ports["https"], "/kept/42"), origin),
+    "GET, known token, from the cache": lambda ports, issuer, origin: Kept(
+        clients.Http1(ports["http"], "GET", "/own/42", tokens=[issuer.token("quiet")]), origin),
+    "401, forged RS256 signature": lambda ports, issuer, **_: forged(ports["http"], issuer),
+    "429, RS256 token, over its plan": lambda ports, issuer, **_: over(ports["http"], issuer),
 }
 
 
 def known(port, issuer, tls=False):
     """A token that has been verified before."""
     return clients.Http1(port, "GET", "/guarded/orders/42", tls=tls, tokens=[issuer.token("quiet")])
+
+
+class Kept:
+    """What this client asks for is stored, and comes from there every time."""
+
+    def __init__(self, client, origin):
+        self.client, self.origin = client, origin
+        client.send(1)
+        self.close = client.close
+
+    def send(self, number):
+        before = self.origin.requests
+        self.client.send(number)
+        if self.origin.requests != before:
+            raise SystemExit("an answer did not come from the cache")
 
 
 def forged(port, issuer):
@@ -113,13 +140,16 @@ def main():
             upstream=origin.port, issuer=tokens.ISSUER, audience=tokens.AUDIENCE, scope=tokens.SCOPE, jwks=issuer.jwks),
             encoding="utf-8")
         make_certificate(folder)
-        counts = count(options.sluice, folder, ports, issuer)
+        works = {name: connect for name, connect in WORKS.items() if options.only in name}
+        counts = count(works, options.sluice, folder, ports=ports, issuer=issuer, origin=origin)
+    baseline = json.loads(BASELINE.read_text(encoding="utf-8"))
     if options.record:
-        BASELINE.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
-    return compare(counts, json.loads(BASELINE.read_text(encoding="utf-8")))
+        baseline = {name: counts.get(name, baseline.get(name)) for name in WORKS if name in counts or name in baseline}
+        BASELINE.write_text(json.dumps(baseline, indent=2) + "\n", encoding="utf-8")
+    return compare(counts, baseline)
 
 
-def count(binary, folder, ports, issuer):
+def count(works, binary, folder, ports, **scene):
     """One gateway under callgrind serves all works; its counters are dumped before and after each."""
     command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={folder}/counts", str(binary), "run",
                "--config", f"{folder}/gateway.yaml"]
@@ -129,8 +159,8 @@ def count(binary, folder, ports, issuer):
         for port in ports.values():
             wait_for(port, gateway, folder)
         counts, dumps = {}, 0
-        for name, connect in WORKS.items():
-            client = connect(ports, issuer)
+        for name, connect in works.items():
+            client = connect(ports=ports, **scene)
             client.send(WARM_UP)
             dump(gateway)
             client.send(COUNTED)
@@ -184,7 +214,7 @@ def compare(counts, baseline):
         elif now["instructions"] < before["instructions"] * (1 - TOLERANCE):
             verdict = "fewer: record it with --record"
         worse += verdict.startswith("MORE")
-        print(f"{name:36} {now['instructions']:8} instructions (recorded {before['instructions']:8}), "
+        print(f"{name:39} {now['instructions']:8} instructions (recorded {before['instructions']:8}), "
               f"{now['allocations']:6} allocations (recorded {before['allocations']:6}) {verdict}")
     return 1 if worse else 0
 
@@ -220,7 +250,8 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sluice", type=Path, default=ROOT / "target/release/sluice",
                         help="its binary (target/release/sluice)")
-    parser.add_argument("--record", action="store_true", help="write baseline.json anew")
+    parser.add_argument("--record", action="store_true", help="write what was counted into baseline.json")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only works with this in their name")
     return parser.parse_args()
 
 

@@ -1,5 +1,6 @@
 """An upstream that answers every request with the same body, on as many kept connections as come."""
 
+import email.utils
 import re
 import socket
 import threading
@@ -8,8 +9,10 @@ import threading
 class Upstream:
     def __init__(self, body_length):
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {body_length}\r\n" \
-               "Date: Mon, 01 Jan 2024 00:00:00 GMT\r\nServer: origin\r\n\r\n"
+               f"Date: {email.utils.formatdate(usegmt=True)}\r\nServer: origin\r\n\r\n"
         self.answer = head.encode() + b"x" * body_length
+        # So many have been answered.
+        self.requests = 0
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listener.getsockname()[1]
 
@@ -46,4 +49,5 @@ class Upstream:
                         return
                     buffer += piece
                 buffer = buffer[whole:]
+                self.requests += 1
                 connection.sendall(self.answer)

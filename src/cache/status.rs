@@ -59,6 +59,12 @@ impl Kind {
         Self::Method,
     ];
 
+    /// Whether it was given without asking the upstream first.
+    #[must_use]
+    pub const fn is_from_memory(self) -> bool {
+        matches!(self, Self::Hit | Self::Stale)
+    }
+
     /// As it is written in logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -12,7 +12,6 @@ use super::cached::CachePart;
 use super::facts::Facts;
 use super::shelf;
 use super::verdict::Forward;
-use crate::base::clock;
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
 use crate::config::checked::Timeouts;
@@ -281,12 +280,9 @@ impl Exchange {
         self.touch_in(stage);
     }
 
-    /// A final head goes to the client.
+    /// A final head from the cache goes to the client.
     pub fn begun(&mut self, status: StatusCode) {
-        let first_byte = clock::now() - self.facts.started;
-        let progress = self.progress_mut();
-        progress.first_byte.get_or_insert(first_byte);
-        progress.status = status.as_u16();
+        self.progress_mut().status = status.as_u16();
     }
 
     /// It is the client's turn, whatever the upstream may do: what it gets is here.

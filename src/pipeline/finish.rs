@@ -37,6 +37,9 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
         Some(reason) if progress.status == 0 => reason.status(),
         _ => progress.status,
     };
+    let outcome = exchange.cache.as_ref().and_then(|part| part.outcome);
+    // An answer from memory may have a plan, to be fetched anew by.
+    let forwarded = exchange.plan.as_ref().filter(|_| !outcome.is_some_and(|outcome| outcome.kind.is_from_memory()));
     let record = Record {
         time: facts.started_at,
         request_id: facts.request_id.as_bytes(),
@@ -60,8 +63,8 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
         reason: progress.reason,
         limit: facts.limit.as_deref(),
         observed: &facts.observed,
-        cache: exchange.cache.as_ref().and_then(|part| Some(part.outcome?.kind.as_str())),
-        upstream: exchange.plan.as_ref().map(|plan| &plan.upstream.log_name),
+        cache: outcome.map(|outcome| outcome.kind.as_str()),
+        upstream: forwarded.map(|plan| &plan.upstream.log_name),
         endpoint: progress.endpoint,
         attempts: progress.attempts,
         upstream_reused: progress.reused,

@@ -37,7 +37,7 @@ impl CompiledCache {
     ) -> Result<Self, TemplateError> {
         let Identity { partner, subject, scopes, token, .. } = identity;
         let mut unkeyed: Vec<_> = OF_ONE_REQUEST.map(HeaderName::from_static).into();
-        let keys_scopes = policy.key.per != CacheScope::Everyone && (scopes.is_some() || token.is_some());
+        let keys_scopes = policy.key.per == CacheScope::Subject && (scopes.is_some() || token.is_some());
         if !keys_scopes {
             unkeyed.extend(scopes.clone());
         }

@@ -143,6 +143,7 @@ fn the_query_that_counts() {
         ("", all(), false, Some("")),
         ("", all(), true, None),
         ("", ignored(), false, None),
+        ("", only(), false, None),
         ("b=2&&a", all(), false, Some("b=2&&a")),
         ("b=2&&a", all(), true, Some("a&b=2")),
         ("a&b=2", all(), true, Some("a&b=2")),

@@ -13,16 +13,19 @@ use crate::pipeline::cached::{Hears, Work};
 
 impl Explained<'_> {
     pub(super) fn tell_cache(&self, sheet: &mut Sheet) {
-        let Some(policy) = self.action().and_then(|action| action.written.cache.as_deref()) else { return };
-        sheet.row("cache", terms(policy), self.place("cache"));
+        if let Some(policy) = self.action().and_then(|action| action.written.cache.as_deref()) {
+            sheet.row("cache", terms(policy), self.place("cache"));
+        }
         let Some(part) = self.decision.cache() else { return };
         let asks = matches!(part.work, Work::Ask(_));
         match part.outcome.map(|outcome| outcome.kind) {
+            // The route has no cache.
+            None => {}
             Some(Kind::Bypass) => {
                 sheet.say("  left out", "a bypass of the route or the request itself leaves the cache out")
             }
             Some(Kind::Method) => sheet.say("  left out", "this method is not answered from memory"),
-            _ => {
+            Some(_) => {
                 sheet.say("  key", self.cache_key());
                 if asks {
                     sheet.say("  answer", "may be kept, if its status and its fields allow it");
@@ -36,7 +39,11 @@ impl Explained<'_> {
         }
         if let Some(Hears::Changes { tags, .. }) = part.hears.as_deref() {
             let also = if tags.is_empty() { String::new() } else { format!(", and tagged {}", tags.join(", ")) };
-            sheet.say("  purges", format!("what is stored for this path{also}, when it succeeds"));
+            sheet.row(
+                "purges",
+                format!("what is stored for this path{also}, when it succeeds"),
+                self.place("invalidates"),
+            );
         }
     }
 

@@ -88,7 +88,7 @@ async fn every_request_leaves_what_the_cache_did_in_its_line_its_answer_and_the_
         assert_eq!(logged, done);
         for line in &lines {
             let from_memory = ["hit", "stale"].contains(&line["cache"].as_str().unwrap());
-            for key in ["upstream", "endpoint"] {
+            for key in ["upstream", "endpoint", "first_byte_us"] {
                 assert_eq!(line.get(key).is_none(), from_memory, "{key} in {line}");
             }
             assert_eq!((&line["status"], &line["response_bytes"]), (&200.into(), &5.into()), "{line}");
@@ -103,6 +103,7 @@ async fn every_request_leaves_what_the_cache_did_in_its_line_its_answer_and_the_
             (ages("60"), 1.0),
             (ages("300"), 2.0),
             ("sluice_cache_age_seconds_count".to_owned(), 2.0),
+            ("sluice_upstream_first_byte_seconds_count{route=\"all\"}".to_owned(), (lines.len() - 2) as f64),
             ("sluice_cache_background_total{why=\"revalidate\"}".to_owned(), 1.0),
             ("sluice_cache_background_total{why=\"refresh_ahead\"}".to_owned(), 0.0),
         ] {
@@ -182,8 +183,13 @@ async fn numbers(gateway: &TestGateway) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// What is stored for a path of `http://api.test`, with further parameters of the look-up behind `&`.
 async fn found(gateway: &TestGateway, asked: &str) -> Value {
-    let (status, text) = gateway.admin_get(&format!("/cache/look-up?url=https://api.test{asked}")).await;
+    found_at(gateway, &format!("http://api.test{asked}")).await
+}
+
+async fn found_at(gateway: &TestGateway, url: &str) -> Value {
+    let (status, text) = gateway.admin_get(&format!("/cache/look-up?url={url}")).await;
     assert_eq!(status, 200, "{text}");
     serde_json::from_str(&text).unwrap()
 }
@@ -213,10 +219,11 @@ async fn what_is_stored_is_counted_looked_up_and_purged() {
     gateway.metric_reaches("sluice_cache_bytes", bytes as f64).await;
     gateway.metric_reaches("sluice_cache_budget_bytes", f64::from(2 << 20)).await;
 
-    let found_there = found_plain(&gateway, "/a").await;
+    let found_there = found(&gateway, "/a").await;
     assert_eq!(found_there["count"], 2, "with every query: {found_there}");
-    let entry = &found_there["entries"][0];
-    assert_eq!(entry["key"], "http://api.test/a for the public", "{entry}");
+    let of = |key: &str| found_there["entries"].as_array().unwrap().iter().find(|entry| entry["key"] == key).cloned();
+    assert!(of("http://api.test/a?x=1 for the public").is_some(), "{found_there}");
+    let entry = of("http://api.test/a for the public").expect("an entry of that key");
     for (key, value) in [
         ("route", json!("all")),
         ("partner", Value::Null),
@@ -229,8 +236,8 @@ async fn what_is_stored_is_counted_looked_up_and_purged() {
         assert_eq!(entry[key], value, "{key} in {entry}");
     }
     assert!(entry["fresh_for"].as_u64().unwrap() <= 60 && entry["age"].as_u64().unwrap() < 60, "{entry}");
-    assert_eq!(found_plain(&gateway, "/a?x=1").await["count"], 1);
-    assert_eq!(found(&gateway, "/a").await["count"], 0, "another scheme is another resource");
+    assert_eq!(found(&gateway, "/a?x=1").await["count"], 1);
+    assert_eq!(found_at(&gateway, "https://api.test/a").await["count"], 0, "another scheme is another resource");
 
     assert_eq!(purge(&gateway, &json!({ "tag": "of:a" })).await, json!({ "purged": 2, "warnings": [] }));
     assert_eq!(client.get("/a").await.field("x-cache"), Some("MISS"));
@@ -245,12 +252,6 @@ async fn what_is_stored_is_counted_looked_up_and_purged() {
     assert_eq!((&now["entries"], &now["bytes"], &now["purged"]), (&0.into(), &0.into(), &6.into()), "{now}");
     gateway.metric_reaches("sluice_cache_purged_total", 6.0).await;
     gateway.metric_reaches("sluice_cache_entries", 0.0).await;
-}
-
-async fn found_plain(gateway: &TestGateway, asked: &str) -> Value {
-    let (status, text) = gateway.admin_get(&format!("/cache/look-up?url=http://api.test{asked}")).await;
-    assert_eq!(status, 200, "{text}");
-    serde_json::from_str(&text).unwrap()
 }
 
 #[tokio::test]
@@ -272,7 +273,7 @@ async fn a_soft_purge_leaves_what_can_be_confirmed() {
     let mut client = gateway.client().await;
     client.get("/a").await;
     assert_eq!(purge(&gateway, &json!({ "all": true, "soft": true })).await["purged"], 1);
-    assert_eq!(found_plain(&gateway, "/a").await["entries"][0]["stale"], true);
+    assert_eq!(found(&gateway, "/a").await["entries"][0]["stale"], true);
     let answer = client.get("/a").await;
     assert_eq!((answer.field("x-cache"), answer.text()), (Some("REVALIDATED"), "12345"));
     assert_eq!(client.get("/a").await.field("x-cache"), Some("HIT"));
@@ -301,33 +302,35 @@ async fn answers_are_looked_up_and_purged_by_who_gets_them_without_a_credential_
     let logged: Vec<_> = gateway.access_log(6).await.iter().map(|line| line["cache"].clone()).collect();
     assert_eq!(logged, ["miss", "miss", "miss", "hit", "miss", "miss"], "per subject, and per partner");
 
-    let shown = found_plain(&gateway, "/own").await;
+    let shown = found(&gateway, "/own").await;
     assert_eq!(shown["count"], 3, "{shown}");
     assert!(!shown.to_string().contains("hush") && !shown.to_string().contains("eyJ"), "{shown}");
     let ids: std::collections::BTreeSet<_> =
         shown["entries"].as_array().unwrap().iter().map(|entry| entry["id"].as_str().unwrap()).collect();
     assert_eq!(ids.len(), 3, "{shown}");
-    let of = found_plain(&gateway, "/own&partner=acme&subject=ann").await;
+    let of = found(&gateway, "/own&partner=acme&subject=ann").await;
     assert_eq!(of["count"], 1, "{of}");
     assert_eq!(
         of["entries"][0]["key"],
-        "http://api.test/own for partner acme, subject ann (main), with x-api-secret, with x-tenant: 7"
+        "http://api.test/own for partner acme, subject ann (main), with scope: orders:read, with x-api-secret, with x-tenant: 7"
     );
-    assert_eq!(found_plain(&gateway, "/theirs&partner=globex").await["count"], 1);
+    assert_eq!(found(&gateway, "/theirs&partner=globex").await["count"], 1);
     assert_eq!(purge(&gateway, &json!({ "partner": "acme" })).await["purged"], 3);
-    assert_eq!(found_plain(&gateway, "/own").await["count"], 1);
+    assert_eq!(found(&gateway, "/own").await["count"], 1);
     assert_eq!(numbers(&gateway).await["entries"], 2);
 }
 
 #[tokio::test]
-async fn nothing_is_kept_where_there_is_no_memory_and_every_line_says_so() {
+async fn where_there_is_no_memory_nothing_is_kept_and_nothing_said_of_a_cache() {
     let upstream = various();
     let gateway = TestGateway::build().set("cache", "{ memory: off }").start(&keeping(upstream.address())).await;
     let mut client = gateway.client().await;
     for _ in 0..2 {
-        assert_eq!(client.get("/a").await.field("x-cache"), Some("MISS"));
+        let answer = client.get("/a").await;
+        assert_eq!((answer.field("x-cache"), answer.field("cache-status")), (None, None));
     }
     assert_eq!(upstream.requests().len(), 2);
+    assert!(gateway.access_log(2).await.iter().all(|line| line.get("cache").is_none()));
     let now = numbers(&gateway).await;
     assert_eq!((&now["entries"], &now["bytes"], &now["budget"]), (&0.into(), &0.into(), &0.into()), "{now}");
 }

@@ -288,3 +288,112 @@ async fn what_tells_an_upstream_who_calls_is_shown_but_for_the_token_itself() {
     let ended = place.run(&["check"]).await.with(1);
     assert!(ended.err.contains("identity.token.key: cannot read none.pem"), "{ended:?}");
 }
+
+const CACHED: &str = r#"version: 1
+issuers:
+  main: { issuer: m, audiences: [a], jwks: { url: "https://id.test/keys" }, algorithms: [ES256] }
+partners: { acme: { clients: [acme-app] } }
+upstreams: { app: { endpoints: ["127.0.0.1:1"] } }
+routes:
+  - name: order
+    match: { path: "/orders/{id}", methods: [GET] }
+    auth: { issuer: main, token: { query: t } }
+    upstream: app
+    cache:
+      ttl: { default: 60s, by_status: { 404: 5s } }
+      headers: [X-Api-Secret, X-Tenant]
+      query: { ignore: [utm_*] }
+      tags: [orders, "order:{id}"]
+  - name: order-change
+    match: { path: "/orders/{id}", methods: [PUT] }
+    auth: none
+    upstream: app
+    invalidates: ["order:{id}"]
+  - name: open
+    match: { path: /open }
+    auth: none
+    upstream: app
+    cache: { bypass: [{ cookie: session }], methods: GET }
+"#;
+
+#[tokio::test]
+async fn what_a_cache_would_keep_is_shown_by_its_key_without_a_credential() {
+    let place = Place::serving(CACHED);
+    let arguments = [
+        "GET",
+        "https://api.test/orders/7?t=hush&x=1&utm_source=mail",
+        "--as",
+        "acme/u1",
+        "-H",
+        "X-Api-Secret: hush",
+        "-H",
+        "X-Tenant: 7",
+    ];
+    let text = explain(&place, &arguments).await;
+    let expected = "\
+cache      ttl 1m, 404 Not Found: 5s, unless answers say it themselves, bodies up   routes.yaml:11:5
+           to 1MiB
+  key      https://api.test/orders/7?x=1 for partner acme, subject u1 (supposed), with x-api-secret,
+           with x-tenant: 7
+  answer   may be kept, if its status and its fields allow it
+  tags     orders, order:7
+";
+    assert!(text.ends_with(expected), "{text}");
+    let (request, rest) = text.split_once('\n').unwrap();
+    assert!(request.contains("hush") && !rest.contains("hush"), "but for what was asked: {text}");
+    let explained = explain_json(&place, &arguments).await;
+    assert_eq!(
+        explained["cache"],
+        json!({
+            "result": "miss",
+            "key": "https://api.test/orders/7?x=1 for partner acme, subject u1 (supposed), with x-api-secret, with x-tenant: 7",
+            "tags": ["orders", "order:7"],
+            "purges": null,
+        })
+    );
+    assert_eq!(explained["places"]["cache"], "routes.yaml:11:5");
+    // Who calls, and what the key looks at, make another one; what it leaves out does not.
+    let key = async |target: &str, caller: &str| {
+        explain_json(&place, &["GET", target, "--as", caller]).await["cache"]["key"].clone()
+    };
+    let one = key("/orders/7?x=1", "acme/u1").await;
+    assert_eq!(one, key("/orders/./7?utm_medium=web&x=1&utm_source=mail", "acme/u1").await);
+    for (target, caller) in [("/orders/7?x=1", "acme/u2"), ("/orders/7?x=2", "acme/u1"), ("/orders/8?x=1", "acme/u1")] {
+        assert_ne!(one, key(target, caller).await, "{target} {caller}");
+    }
+}
+
+#[tokio::test]
+async fn why_the_cache_stays_out_of_it_and_what_a_change_purges_is_shown() {
+    let place = Place::serving(CACHED);
+    for (arguments, result, told) in [
+        (&["GET", "/open"][..], "miss", "  key      http://localhost/open for the public\n"),
+        (&["HEAD", "/open"], "method", "  left out this method is not answered from memory\n"),
+        (
+            &["GET", "/open", "-H", "Cookie: a=b; session=hush"],
+            "bypass",
+            "  left out a bypass of the route or the request itself leaves the cache out\n",
+        ),
+        (&["GET", "/open", "-H", "Cache-Control: no-store"], "bypass", "  left out a bypass"),
+        (&["GET", "/open", "-H", "If-Match: \"a\""], "bypass", "  left out a bypass"),
+    ] {
+        let text = explain(&place, arguments).await;
+        assert!(text.contains(told) && !text.contains("hush"), "{arguments:?}: {text}");
+        let cache = explain_json(&place, arguments).await["cache"].clone();
+        assert_eq!(cache["result"], result, "{arguments:?}: {cache}");
+        assert_eq!(cache["key"].is_null(), result != "miss", "{arguments:?}: {cache}");
+    }
+    let text = explain(&place, &["PUT", "/orders/7"]).await;
+    let purges = "purges     what is stored for this path, and tagged order:7, when it succeeds";
+    assert!(text.contains(purges) && text.ends_with("routes.yaml:20:5\n") && !text.contains("cache   "), "{text}");
+    let cache = explain_json(&place, &["PUT", "/orders/7"]).await["cache"].clone();
+    assert_eq!(cache, json!({ "result": null, "key": null, "tags": [], "purges": ["order:7"] }));
+    let cache = explain_json(&place, &["POST", "/open"]).await["cache"].clone();
+    assert_eq!((&cache["result"], &cache["purges"]), (&json!("method"), &json!([])));
+
+    let arguments = ["GET", "/open", "-H", "Cache-Control: only-if-cached"];
+    let answer = explain_json(&place, &arguments).await["outcome"]["answer"].clone();
+    assert_eq!((&answer["status"], &answer["reason"]), (&json!(504), &json!("ONLY_IF_CACHED")));
+    place.write("routes.yaml", "version: 1\nroutes: [{ name: all, match: { path: / }, auth: none, respond: {} }]\n");
+    assert!(explain_json(&place, &["GET", "/"]).await["cache"].is_null());
+}

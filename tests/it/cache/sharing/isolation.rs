@@ -93,7 +93,7 @@ impl World {
                 for (client, partner) in
                     [(Some("acme-app"), Some("acme")), (Some("globex-app"), Some("globex")), (None, None)]
                 {
-                    let claims = claims_with(json!({ "iss": iss, "sub": subject, "azp": client }));
+                    let claims = claims_with(json!({ "iss": iss, "sub": subject, "azp": client, "scope": null }));
                     everybody.push(Known {
                         name: format!("{subject:.20?} of {issuer} for {partner:?}"),
                         credential: Some(("authorization", bearer(&key.sign(&claims)))),
@@ -224,5 +224,37 @@ async fn chosen_fields_that_run_into_each_other_are_told_apart() {
         }
         // Of one name, in one order: the same list (RFC 9110 section 5.3).
         expect(&caller.get(&target, &[("x-a", "x"), ("x-a", "y")]).await, "HIT", &answers[6]);
+    }
+}
+
+#[tokio::test]
+async fn who_may_more_may_be_told_more() {
+    // Upstreams are told the scopes, so that what they say to one who has others is not the same.
+    for (identity, told) in [("", true), ("identity: { headers: { scopes: off } }", false)] {
+        for (mode, together) in [("per: subject", !told), ("per: partner", !told), ("shared: true", true)] {
+            let (key, provider) = provider();
+            let upstream = numbered("");
+            let file = File::new(upstream.address())
+                .issuer("main", &keys_of(&provider, ""))
+                .partner_with("", &[&Partner::new("acme")], "clients: [acme-app]")
+                .route("orders", &format!("auth: {{ issuer: main }}, upstream: app, cache: {{ ttl: 10m, {mode} }}"));
+            let gateway = crate::limits::scene::build().start(&format!("{file}{identity}\n")).await;
+            for version in BOTH {
+                let mut caller = Caller::connect(&gateway, version).await;
+                let target = format!("/orders/{version:?}");
+                let mut get = async |scope: serde_json::Value| {
+                    let token = key.sign(&claims_with(json!({ "scope": scope })));
+                    caller.with_token(&target, &token).await
+                };
+                let first = get(json!("a b")).await;
+                assert_eq!(did(&first), "MISS");
+                expect(&get(json!("b a")).await, "HIT", first.text());
+                for other in [json!("a"), json!("a b c"), json!("ab"), json!(null)] {
+                    let response = get(other).await;
+                    assert_eq!(did(&response) == "HIT", together, "{mode}, told: {told}: {}", response.text());
+                    assert_eq!(response.text() == first.text(), together);
+                }
+            }
+        }
     }
 }

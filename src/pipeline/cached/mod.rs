@@ -1,6 +1,7 @@
 //! The part of the cache in a decision: whether a request is answered from memory, and what the upstream is asked otherwise.
 
-use std::borrow::Cow;
+mod key;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,25 +14,20 @@ use super::facts::Facts;
 use super::verdict::{FetchRequest, Forward};
 use super::view::{BodyLength, RequestView};
 use crate::base::field::Known;
+use crate::base::query;
 use crate::base::reason::Reason;
-use crate::base::{authority, query};
 use crate::cache::directives::RequestDirectives;
 use crate::cache::filling::Want;
-use crate::cache::key::{self, Key, Resource, Scope};
+use crate::cache::key::Key;
 use crate::cache::served::Served;
 use crate::cache::status::{Kind, Outcome};
 use crate::cache::storable::{ForRequest, NotStored};
 use crate::cache::stored::{Groups, Stored};
 use crate::cache::{Asked, Cache, Fields, LookUp, Moment};
-use crate::config::checked::cache::{Bypass, BypassOn, CacheScope};
+use crate::config::checked::cache::{Bypass, BypassOn};
 use crate::snapshot::{CompiledAction, CompiledCache};
-use crate::transform::forwarded::Chain;
 use crate::transform::lines::FieldLines;
 use crate::transform::rewrite::CompiledTemplate;
-
-/// Names the scopes of a caller in a key.
-const SCOPE: HeaderName = HeaderName::from_static("scope");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Conditions that caches do not judge, and fields by which some services take a request for another one.
 const TO_UPSTREAM: [HeaderName; 7] = [
@@ -129,7 +125,9 @@ impl<V: RequestView> Question<'_, '_, V> {
         } else {
             None
         };
-        let scope = scope(cache.policy.key.per, facts);
+        let forwards_credential =
+            self.action.guard.access.as_ref().is_some_and(|access| access.written.keep_credential);
+        let scope = key::scope(cache.policy.key.per, facts, forwards_credential);
         let (None, Some(scope)) = (passes_by, scope) else {
             if directives.only_if_cached && (*method == Method::GET || is_head) {
                 return Err(Reason::OnlyIfCached);
@@ -178,61 +176,6 @@ impl<V: RequestView> Question<'_, '_, V> {
                     value.is_none_or(|value| query::decoded(found.as_bytes()).eq(value.bytes()))
                 })
             }
-        }
-    }
-
-    /// What the upstream is told of a host that is not spelt as the key has it, and what a trusted proxy says of its client.
-    fn write_told(&self, out: &mut Vec<u8>) {
-        let Chain { facts: seen, trusted, .. } = &self.admitted.chain;
-        if *self.host() != *seen.host {
-            key::push_field(&FORWARDED_HOST, Some(seen.host.as_bytes()), out);
-        }
-        if self.request.authority().is_some_and(|authority| *self.host() != *authority) {
-            key::push_field(&HOST, self.request.authority().map(str::as_bytes), out);
-        }
-        if *trusted {
-            for (name, value) in self.request.fields() {
-                let counts = matches!(Known::of(name), Known::Claim | Known::RealIp);
-                if let Some(name) = counts.then(|| HeaderName::from_bytes(name.as_bytes()).ok()).flatten() {
-                    key::push_field(&name, Some(value), out);
-                }
-            }
-        }
-    }
-
-    /// As the key has it; an HTTP/1.0 client may have sent none.
-    fn host(&self) -> Cow<'_, str> {
-        let authority = self.request.authority().unwrap_or_default();
-        authority::normal(self.admitted.chain.facts.proto, authority).unwrap_or_default()
-    }
-
-    fn write_key(&self, cache: &CompiledCache, scope: Scope<'_>, facts: &Facts, out: &mut Vec<u8>) {
-        let policy = &cache.policy.key;
-        let mut room = String::new();
-        let counts = self.query.and_then(|query| key::counted(query, policy, &mut room));
-        let seen = &self.admitted.chain.facts;
-        let resource = Resource { scheme: seen.proto, host: &self.host(), path: self.path, query: counts };
-        out.clear();
-        key::push_resource(&resource, out);
-        key::push_route(cache.terms, out);
-        // As many as there are: what comes behind them tells where they end, so that no key is the beginning of another.
-        self.write_told(out);
-        if cache.keys_scopes
-            && let Some(caller) = &facts.caller
-        {
-            caller.scopes().for_each(|scope| key::push_field(&SCOPE, Some(scope.as_bytes()), out));
-        }
-        key::push_scope(scope, out);
-        let mut joined = Vec::new();
-        for name in &policy.headers {
-            joined.clear();
-            let mut is_there = false;
-            for value in self.request.values(name) {
-                joined.extend_from_slice(if is_there { b", " } else { b"" });
-                joined.extend_from_slice(value);
-                is_there = true;
-            }
-            key::push_field(name, is_there.then_some(&*joined), out);
         }
     }
 
@@ -289,7 +232,7 @@ impl<V: RequestView> Question<'_, '_, V> {
         if let Some(stale) = &stale {
             crate::cache::validation::push_conditions(&stale.head.fields, &mut fields);
         }
-        let host = plan.host.clone().or_else(|| HeaderValue::from_str(self.request.authority()?).ok());
+        let host = plan.host.clone().or_else(|| HeaderValue::from_str(&self.host()).ok());
         Ask {
             key: whole,
             want: self.want(cache, facts, base, stale, tags),
@@ -374,6 +317,7 @@ impl<V: RequestView> Question<'_, '_, V> {
             fields.insert(COOKIE, cookie);
         }
         plan.added.iter().for_each(|(name, value)| append(&mut fields, name, value));
+        self.write_host(&mut fields);
         fields
     }
 
@@ -444,23 +388,6 @@ pub(super) fn rendered<'p>(templates: &[CompiledTemplate], params: impl Fn(usize
         tag.into()
     };
     templates.iter().map(render).collect()
-}
-
-/// Whose answer it is; `None` for a caller whom nothing tells from others, or whom the upstream is not told.
-fn scope(per: CacheScope, facts: &Facts) -> Option<Scope<'_>> {
-    let caller = facts.caller.as_ref();
-    if caller.is_some_and(|caller| !caller.vouched) {
-        return None;
-    }
-    if per == CacheScope::Everyone {
-        return Some(Scope::Everyone);
-    }
-    let Some(caller) = caller else { return Some(Scope::Public) };
-    let partner = caller.partner.as_ref().map(|partner| &*partner.name);
-    match (per, partner) {
-        (CacheScope::Partner, Some(partner)) => Some(Scope::Partner(partner)),
-        _ => Some(Scope::Subject { partner, by: caller.authority(), subject: caller.subject()? }),
-    }
 }
 
 fn append(fields: &mut HeaderMap, name: &str, value: &[u8]) {
