@@ -10,6 +10,8 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, clippy::panic, reason = "a program for the terminal")]
 
+#[path = "instructions/cache.rs"]
+mod cache;
 #[path = "instructions/limits.rs"]
 mod limits;
 #[path = "instructions/request.rs"]
@@ -69,6 +71,8 @@ fn main() -> ExitCode {
             limits::pass(limits::Kind::Told, 1);
             limits::build(100);
             limits::flood(1_000);
+            cache::keys(1);
+            cache::hits(1_000, 1);
         }
         (["find", ..], Some(Ok(size)), Some(Ok(rounds))) => find(size, rounds),
         (["tenants", ..], Some(Ok(size)), Some(Ok(rounds))) => tenants(size, rounds),
@@ -86,11 +90,13 @@ fn main() -> ExitCode {
         }
         (["fill", ..], Some(Ok(count)), None) => tokens::fill(count),
         (["limits", kind, _], _, Some(Ok(rounds))) => limits::pass(limits::Kind::named(kind), rounds),
+        (["key", ..], Some(Ok(rounds)), None) => cache::keys(rounds),
+        (["stored", ..], Some(Ok(size)), Some(Ok(rounds))) => cache::hits(size, rounds),
         (["partners", ..], Some(Ok(size)), None) => limits::build(size),
         (["strangers", ..], Some(Ok(size)), None) => limits::flood(size),
         _ => {
             eprintln!(
-                "usage: instructions [find|tenants SIZE ROUNDS | normal|dirty|get|post|records|log|metrics|finish ROUNDS | verify|forge|hit|refuse ALGORITHM ROUNDS | fill COUNT | limits KIND ROUNDS | build|partners|strangers SIZE]"
+                "usage: instructions [find|tenants|stored SIZE ROUNDS | normal|dirty|get|post|records|log|metrics|finish|key ROUNDS | verify|forge|hit|refuse ALGORITHM ROUNDS | fill COUNT | limits KIND ROUNDS | build|partners|strangers SIZE]"
             );
             return ExitCode::from(2);
         }

@@ -53,6 +53,9 @@ report "limits: rate by address" limits address
 report "limits: by partner and field" limits combined
 report "limits: rate, quota, in flight" limits whole
 report "limits: the same, and told" limits told
+report "cache key" key
+report "cache look-up, 1000 stored" stored 1000
+report "cache look-up, 100000 stored" stored 100000
 "$bench" build 50000
 "$bench" partners 10000
 "$bench" fill 100000

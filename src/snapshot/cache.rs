@@ -1,5 +1,6 @@
 //! What a route keeps, compiled.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -7,11 +8,14 @@ use http::HeaderName;
 
 use crate::config::checked::RouteAction;
 use crate::config::checked::cache::{CachePolicy, CacheScope};
-use crate::config::checked::identity::Identity;
+use crate::config::checked::identity::{Auth, Identity, Issuer, Method};
 use crate::transform::rewrite::{CompiledTemplate, TemplateError};
 
 /// Fields that are another one for every request: an answer that depends on one of them is good for no other request.
 const OF_ONE_REQUEST: [&str; 5] = ["x-forwarded-for", "forwarded", "x-real-ip", "x-request-id", "traceparent"];
+
+/// Issuers as written, by name.
+type Issuers = BTreeMap<Arc<str>, Arc<Issuer>>;
 
 pub struct CompiledCache {
     pub policy: Arc<CachePolicy>,
@@ -33,7 +37,7 @@ impl CompiledCache {
         action: &RouteAction,
         policy: &Arc<CachePolicy>,
         params: &[&str],
-        identity: &Identity,
+        (identity, issuers): (&Identity, &Issuers),
     ) -> Result<Self, TemplateError> {
         let Identity { partner, subject, scopes, token, .. } = identity;
         let mut unkeyed: Vec<_> = OF_ONE_REQUEST.map(HeaderName::from_static).into();
@@ -52,18 +56,26 @@ impl CompiledCache {
             tags: tags(&policy.tags, params)?,
             unkeyed: unkeyed.into(),
             keys_scopes,
-            terms: terms(route, action, policy, identity),
+            terms: terms(route, action, policy, (identity, issuers)),
         })
     }
 }
 
 /// The same for the same words in every process: nothing that only says how long or how much is among them.
-fn terms(route: &str, action: &RouteAction, policy: &CachePolicy, identity: &Identity) -> u64 {
+fn terms(route: &str, action: &RouteAction, policy: &CachePolicy, (identity, issuers): (&Identity, &Issuers)) -> u64 {
     let RouteAction { target, auth, addresses, request_headers, .. } = action;
     let mut hasher = DefaultHasher::new();
     // What is checked has no digest of its own, and this runs once a reload.
     format!("{route} {target:?} {auth:?} {addresses:?} {request_headers:?} {:?} {identity:?}", policy.key)
         .hash(&mut hasher);
+    // A name may come to mean another issuer, with other subjects.
+    if let Auth::Required(access) = auth {
+        for method in &access.methods {
+            if let Method::Token { issuers: named, .. } = method {
+                named.iter().for_each(|name| format!("{name} {:?}", issuers.get(name)).hash(&mut hasher));
+            }
+        }
+    }
     hasher.finish()
 }
 

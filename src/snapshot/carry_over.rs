@@ -39,6 +39,8 @@ struct Built<'b> {
     /// Fields that clients cannot send.
     kept: &'b [HeaderName],
     identity: &'b identity::Identity,
+    /// As written, by name.
+    written_issuers: &'b BTreeMap<Arc<str>, Arc<identity::Issuer>>,
     /// Why upstreams cannot be told by a signature who calls.
     unsigned: Option<&'b str>,
 }
@@ -79,6 +81,7 @@ impl Builder {
             issuers: &issuers,
             kept: &kept,
             identity: &routes.identity,
+            written_issuers: &routes.issuers,
             unsigned: unsigned.as_deref(),
         };
         let matches: Vec<_> = routes.routes.iter().map(|route| &route.matches).collect();
@@ -186,10 +189,9 @@ impl Builder {
             let mut kept = gate::credential_fields(&written.auth);
             kept.extend_from_slice(built.kept);
             let request_edits = RequestEdits::compile(&written.request_headers, &kept);
-            let cache = written
-                .cache
-                .as_ref()
-                .map(|policy| CompiledCache::compile(&name, &written, policy, &names, built.identity));
+            let cache = written.cache.as_ref().map(|policy| {
+                CompiledCache::compile(&name, &written, policy, &names, (built.identity, built.written_issuers))
+            });
             let cache = cache.transpose().map_err(|error| vec![format!("cache.tags: {error}")])?;
             let invalidates =
                 tags(&written.invalidates, &names).map_err(|error| vec![format!("invalidates: {error}")])?;

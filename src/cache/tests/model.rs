@@ -207,7 +207,9 @@ impl Answer {
     }
 
     /// The fields of a 304 take the place of those of the same name (§3.2), and its times count (§4.3.4).
+    /// One for somebody who was known, and for nobody else, says nothing about what others have.
     pub(super) fn confirm(&mut self, request: &Request, fields: &HeaderMap, asked: Seconds, received: Seconds) {
+        let before = self.clone();
         for name in fields.keys() {
             self.fields.remove(name);
         }
@@ -217,5 +219,9 @@ impl Answer {
             self.fields.remove("age");
         }
         (self.to, self.asked, self.received, self.is_stale) = (request.clone(), asked, received, false);
+        let is_shared = ["public", "s-maxage", "must-revalidate"].iter().any(|name| self.has(name));
+        if request.authenticated && !is_shared {
+            *self = before;
+        }
     }
 }

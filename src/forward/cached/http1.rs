@@ -21,6 +21,9 @@ use crate::pipeline::exchange::{Exchange, Stage};
 /// Pieces that leave in one call, at most.
 const GATHERED: usize = 16;
 
+/// Bodies up to this length are copied behind the head.
+const SHORT: usize = 4 * 1024;
+
 /// Writes an answer to the client. Turns `keep_alive` off where the client learns the end of the answer by the end of the
 /// connection; keeps in `pending` what the client sends meanwhile.
 ///
@@ -50,11 +53,18 @@ pub async fn deliver(
             exchange.begun(served.status);
             send(io, exchange, &out, &[]).await
         }
-        ServedBody::Whole(pieces) => {
+        ServedBody::Whole(mut pieces) => {
             exchange.begun(served.status);
+            let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+            // Inside TLS every piece is a record of its own, and what is short costs less to copy than to gather.
+            let is_plain = matches!(io, ClientIo::Plain(_));
+            if let Some(first) = pieces.first_mut().filter(|first| !is_plain || first.len() <= SHORT) {
+                let room = (out.capacity() - out.len()).min(first.len());
+                out.extend_from_slice(&first.split_to(room));
+            }
             let sent = send(io, exchange, &out, &pieces).await;
             if sent.is_ok() {
-                exchange.progress_mut().response_bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
+                exchange.progress_mut().response_bytes = length;
             }
             sent
         }

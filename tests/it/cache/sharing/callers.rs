@@ -7,7 +7,7 @@ use rcgen::SanType;
 use serde_json::json;
 
 use super::scene::{
-    BOTH, Caller, File, KEYED, Partner, Version, answer, asking, bearer, claims_with, did, expect, get, kept, keys_of,
+    BOTH, Caller, File, KEYED, Partner, Version, answer, asking, bearer, claims_with, did, expect, get, keys_of,
     number, numbered, provider, told,
 };
 use crate::limits::scene::refused_by;
@@ -426,47 +426,7 @@ async fn rights_are_asked_for_before_memory() {
 }
 
 #[tokio::test]
-async fn what_a_reload_makes_another_question_is_asked_anew() {
-    let (old, new) = (numbered(PUBLIC), numbered(PUBLIC));
-    let acme = Partner::new("acme");
-    let file =
-        || File::new(old.address()).upstream("next", new.address()).partner_with("", &[&acme], "scopes: [orders:read]");
-    let route = |upstream: &str, auth: &str, more: &str| {
-        format!("auth: {auth}, upstream: {upstream}, cache: {{ ttl: 10m, shared: true }}, {more}")
-    };
-    let before = file().route("orders", &route("app", "{ api_key: {} }", ""));
-    let scoped = "{ api_key: {}, scopes: { all_of: [orders:read] } }";
-    for (what, after) in [
-        ("upstream", file().route("orders", &route("next", "{ api_key: {} }", "")).to_string()),
-        ("auth", file().route("orders", &route("app", scoped, "")).to_string()),
-        (
-            "request fields",
-            file()
-                .route("orders", &route("app", "{ api_key: {} }", "request_headers: { set: { x-a: b } }"))
-                .to_string(),
-        ),
-        (
-            "path",
-            file().route("orders", &route("app", "{ api_key: {} }", "rewrite: { strip_prefix: /orders }")).to_string(),
-        ),
-        ("sharing", before.to_string().replace("shared: true", "per: partner")),
-        ("identity", format!("{before}identity: {{ headers: {{ subject: Remote-User }} }}\n")),
-    ] {
-        let gateway = before.start().await;
-        let mut caller = Caller::connect(&gateway, Version::One).await;
-        let first = acme.get(&mut caller, "/orders/1").await;
-        assert_eq!((first.status, did(&first)), (200, "MISS"), "{}", first.text());
-        kept(&gateway, 1).await;
-        gateway.reload_with(&after).await;
-        let response = acme.get(&mut caller, "/orders/1").await;
-        assert_eq!((response.status, did(&response)), (200, "MISS"), "{what}: {}", response.text());
-        assert_eq!(did(&acme.get(&mut caller, "/orders/1").await), "HIT", "{what}");
-    }
-}
-
-#[tokio::test]
-async fn a_waiting_caller_gets_nothing_of_a_partner_that_is_switched_off_meanwhile() {
-    // It was let in before, and what it waits for is its own.
+async fn who_was_let_in_gets_what_it_waits_for_and_who_comes_later_nothing() {
     let (arrived, release) = (Gate::closed(), Gate::closed());
     let upstream = Upstream::held(&arrived, &release);
     let acme = Partner::new("acme");

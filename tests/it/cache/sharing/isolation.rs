@@ -59,9 +59,7 @@ impl World {
         let other = IdentityProvider::start(&[&other_key]);
         let upstream = numbered("Cache-Control: s-maxage=600\r\n");
         let [acme, second, globex] = ["acme", "acme", "globex"].map(Partner::new);
-        let other_keys =
-            format!(r#"issuer: "{OTHER_ISSUER}", audiences: [api], partners: any, jwks: {{ url: "{}" }}"#, other.url());
-        let other_keys = other_keys.replace("partners: any, ", "");
+        let other_keys = format!(r#"issuer: "{OTHER_ISSUER}", audiences: [api], jwks: {{ url: "{}" }}"#, other.url());
         let mut file = File::new(upstream.address())
             .issuer("main", &keys_of(&main, ""))
             .issuer("other", &other_keys)

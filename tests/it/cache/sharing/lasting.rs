@@ -1,7 +1,11 @@
 //! What stays over a reload, and what the memory may take.
 
-use super::scene::{File, KEYED, Partner, answer, asking, did, get, kept, number, number_is, numbered};
+use super::scene::{
+    Caller, File, KEYED, Partner, Version, answer, asking, did, get, kept, number, number_is, numbered,
+};
 use crate::support::{Gate, TestGateway, Upstream, forward_with, within};
+
+const FRESH: &str = "Cache-Control: public, max-age=600\r\n";
 
 #[tokio::test]
 async fn answers_outlive_reloads_that_leave_their_route_alone() {
@@ -30,6 +34,45 @@ async fn answers_outlive_reloads_that_leave_their_route_alone() {
         }
     }
     assert_eq!(upstream.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_reload_makes_another_question_is_asked_anew() {
+    let (old, new) = (numbered(FRESH), numbered(FRESH));
+    let acme = Partner::new("acme");
+    let file =
+        || File::new(old.address()).upstream("next", new.address()).partner_with("", &[&acme], "scopes: [orders:read]");
+    let route = |upstream: &str, auth: &str, more: &str| {
+        format!("auth: {auth}, upstream: {upstream}, cache: {{ ttl: 10m, shared: true }}, {more}")
+    };
+    let before = file().route("orders", &route("app", "{ api_key: {} }", ""));
+    let scoped = "{ api_key: {}, scopes: { all_of: [orders:read] } }";
+    for (what, after) in [
+        ("upstream", file().route("orders", &route("next", "{ api_key: {} }", "")).to_string()),
+        ("auth", file().route("orders", &route("app", scoped, "")).to_string()),
+        (
+            "request fields",
+            file()
+                .route("orders", &route("app", "{ api_key: {} }", "request_headers: { set: { x-a: b } }"))
+                .to_string(),
+        ),
+        (
+            "path",
+            file().route("orders", &route("app", "{ api_key: {} }", "rewrite: { strip_prefix: /orders }")).to_string(),
+        ),
+        ("sharing", before.to_string().replace("shared: true", "per: partner")),
+        ("identity", format!("{before}identity: {{ headers: {{ subject: Remote-User }} }}\n")),
+    ] {
+        let gateway = before.start().await;
+        let mut caller = Caller::connect(&gateway, Version::One).await;
+        let first = acme.get(&mut caller, "/orders/1").await;
+        assert_eq!((first.status, did(&first)), (200, "MISS"), "{}", first.text());
+        kept(&gateway, 1).await;
+        gateway.reload_with(&after).await;
+        let response = acme.get(&mut caller, "/orders/1").await;
+        assert_eq!((response.status, did(&response)), (200, "MISS"), "{what}: {}", response.text());
+        assert_eq!(did(&acme.get(&mut caller, "/orders/1").await), "HIT", "{what}");
+    }
 }
 
 #[tokio::test]

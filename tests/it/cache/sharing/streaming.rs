@@ -151,7 +151,7 @@ async fn who_asked_first_may_leave_before_there_is_a_head() {
 
 /// A body of 4 MiB, in which every place can be told.
 fn large() -> Vec<u8> {
-    (0..4_u32 << 20).map(|at| (at / 7 ^ at / 65_521) as u8).collect()
+    (0..4_u32 << 20).map(|at| ((at / 7) ^ (at / 65_521)) as u8).collect()
 }
 
 #[tokio::test]
