@@ -39,7 +39,7 @@ fn describe(key: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
             Kind::Scheme => write!(f, "{text}://")?,
             Kind::Host | Kind::Path => write!(f, "{text}")?,
             Kind::Query => write!(f, "?{text}")?,
-            Kind::NoQuery | Kind::Route => {}
+            Kind::NoQuery | Kind::Route | Kind::End => {}
             Kind::Everyone => f.write_str(" for everyone")?,
             Kind::Public => f.write_str(" for the public")?,
             Kind::Partner => write!(f, " for partner {text}")?,

@@ -133,6 +133,11 @@ pub fn push_field(name: &HeaderName, values: Option<&[u8]>, out: &mut Vec<u8>) {
     }
 }
 
+/// Ends fields of which there are more for one request than for another, so that no key is the beginning of another one.
+pub fn push_end(out: &mut Vec<u8>) {
+    push(Kind::End, &[], out);
+}
+
 /// Writes a field that `Vary` named; `write` gives its value in normal form, and whether the field is there.
 pub(super) fn push_variant(name: &HeaderName, out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> bool) {
     push(Kind::Variant, name.as_str().as_bytes(), out);

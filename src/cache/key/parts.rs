@@ -25,10 +25,12 @@ pub enum Kind {
     Variant,
     Value,
     NoValue,
+    /// No more fields of which there can be any number.
+    End,
 }
 
 impl Kind {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 18] = [
         Self::Scheme,
         Self::Host,
         Self::Path,
@@ -46,6 +48,7 @@ impl Kind {
         Self::Variant,
         Self::Value,
         Self::NoValue,
+        Self::End,
     ];
 }
 

@@ -70,14 +70,14 @@ impl<V: RequestView> Question<'_, '_, V> {
         out.clear();
         key::push_resource(&resource, out);
         key::push_route(cache.terms, out);
-        // As many as there are: what comes behind them tells where they end, so that no key is the beginning of another.
+        key::push_scope(scope, out);
         self.write_told(out);
         if cache.keys_scopes
             && let Some(caller) = &facts.caller
         {
             caller.scopes().for_each(|scope| key::push_field(&SCOPE, Some(scope.as_bytes()), out));
         }
-        key::push_scope(scope, out);
+        key::push_end(out);
         let mut joined = Vec::new();
         for name in &policy.headers {
             joined.clear();
