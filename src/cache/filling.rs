@@ -42,9 +42,12 @@ pub struct Want {
     pub mark: Mark,
 }
 
+/// A key, and the fields by which answers differ.
+type Variant = (Key, Arc<[http::HeaderName]>);
+
 impl Want {
     /// The key with what `Vary` adds, and by which fields.
-    fn variant(&self, fields: &HeaderMap) -> Result<Option<(Key, Arc<[http::HeaderName]>)>, NotStored> {
+    fn variant(&self, fields: &HeaderMap) -> Result<Option<Variant>, NotStored> {
         match Vary::of(fields) {
             Vary::Nothing => Ok(None),
             Vary::Everything => Err(NotStored::Vary),
@@ -68,7 +71,7 @@ pub struct Filling {
 
 struct Coming {
     head: Arc<Head>,
-    varies: Option<(Key, Arc<[http::HeaderName]>)>,
+    varies: Option<Variant>,
     is_kept: bool,
     /// Bytes that count as coming.
     held: u64,

@@ -110,7 +110,7 @@ impl Cache {
     /// How many answers are on their way from upstreams.
     #[must_use]
     pub fn coming(&self) -> usize {
-        self.flights.len()
+        self.flights.running()
     }
 }
 

@@ -144,8 +144,10 @@ async fn no_request_is_lost_while_traffic_moves_elsewhere() {
         // A client with connections of its own, until it is refused one, as a load balancer would send it until then.
         while let Ok(stream) = crate::support::stream::Stream::connect(address).await {
             let mut client = Client::over(stream);
-            let sent = client.try_send("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
-            let answered = if sent.is_ok() { client.try_response().await } else { Err(sent.unwrap_err()) };
+            let answered = match client.try_send("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n").await {
+                Ok(()) => client.try_response().await,
+                Err(error) => Err(error),
+            };
             let Ok(response) = answered else {
                 // The kernel completed it between our last accept and the close of the listener: it is the last one, and nobody has
                 // heard of the request.

@@ -137,13 +137,13 @@ impl Flights {
 
     /// How many answers are coming.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn running(&self) -> usize {
         self.table.shards.iter().map(|shard| lock(shard).running.len()).sum()
     }
 
     #[must_use]
     pub fn numbers(&self) -> Numbers {
-        Numbers { flights: self.len(), collapsed: self.table.collapsed.load(Ordering::Relaxed) }
+        Numbers { flights: self.running(), collapsed: self.table.collapsed.load(Ordering::Relaxed) }
     }
 }
 

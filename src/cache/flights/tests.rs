@@ -100,7 +100,7 @@ fn answers_that_are_not_kept_are_not_waited_for() {
     let (mut flight, mut first) = leads(&flights, &key("a"), now);
     let mut second = follows(&flights, &key("a"), now);
     flight.not_shared(now);
-    assert_eq!(flights.len(), 0);
+    assert_eq!(flights.running(), 0);
     assert!(is_alone(&flights, &key("a"), now));
     flight.writer.begin(coming(Err(NotStored::NoStore)));
     assert!(matches!(begun(&mut first), Some(Begun::Coming { kept: Err(NotStored::NoStore), .. })));
@@ -141,7 +141,7 @@ fn a_key_whose_answer_is_kept_again_is_shared_again() {
         drop(flight);
         assert!(is_alone(&flights, &key("a"), now));
         let (mut flight, _reader) = flights.alone(&key("a"));
-        assert_eq!(flights.len(), 0, "nobody joins it");
+        assert_eq!(flights.running(), 0, "nobody joins it");
         flight.writer.begin(what);
         if ends {
             flight.writer.end(None);
@@ -162,7 +162,7 @@ fn a_flight_takes_out_only_itself() {
     drop(alone);
     follows(&flights, &key("a"), now + NOT_SHARED);
     drop(new);
-    assert_eq!(flights.len(), 0);
+    assert_eq!(flights.running(), 0);
 }
 
 #[test]
@@ -222,13 +222,13 @@ fn there_is_no_gap_between_a_flight_and_what_it_stores() {
                 });
             }
         });
-        assert_eq!((asked.into_inner(), flights.len()), (1, 0));
+        assert_eq!((asked.into_inner(), flights.running()), (1, 0));
     }
 }
 
 #[test]
 fn a_flight_from_before_a_purge_is_not_joined() {
-    let (flights, now) = (Flights::default(), Instant::now());
+    let (flights, now) = (Flights::default(), clock::now());
     let join = |mark, outdated| flights.join(&key("a"), now, mark, |since| since < outdated);
     let Joined::Leads(first, _) = join(Mark(1), Mark(0)) else { panic!("nobody asks yet") };
     assert!(matches!(join(Mark(1), Mark(1)), Joined::Follows(_)));

@@ -17,6 +17,7 @@ use super::fetch::fetch;
 use super::response::ResponseHead;
 use crate::base::clock;
 use crate::base::reason::Reason;
+use crate::base::tasks;
 use crate::cache::fill::{Begun, Part, Reader};
 use crate::cache::flights::Joined;
 use crate::cache::served::Served;
@@ -89,7 +90,7 @@ fn renew(worker: &Arc<Worker>, exchange: &Exchange, ask: Ask) {
         let background = exchange.fetching(plan, worker.deadlines.register());
         let filling = Filling::new(cache, want, flight);
         let worker = Arc::clone(worker);
-        tokio::spawn(async move { fetch(&worker, background, request, filling).await });
+        let _detached = tasks::spawn("cache fetch", async move { fetch(&worker, background, request, filling).await });
     }
 }
 
@@ -137,7 +138,7 @@ async fn wait(worker: &Arc<Worker>, exchange: &mut Exchange, ask: Ask) -> Result
                 asks = Some(Arc::clone(&own));
                 let filling = Filling::new(Arc::clone(&cache), want, flight);
                 let worker = Arc::clone(worker);
-                tokio::spawn(async move { fetch(&worker, own, request, filling).await });
+                let _detached = tasks::spawn("cache fetch", async move { fetch(&worker, own, request, filling).await });
                 reader
             }
         };

@@ -38,7 +38,7 @@ impl<V: RequestView> Question<'_, '_, V> {
 
     /// Whether a trusted proxy was asked for another host than we.
     fn is_told_host(&self) -> bool {
-        self.request.authority().unwrap_or_default() != &*self.admitted.chain.facts.host
+        *self.request.authority().unwrap_or_default() != *self.admitted.chain.facts.host
     }
 
     /// Makes what the upstream learns of the host what the key has of it, however the client writes it.

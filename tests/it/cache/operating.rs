@@ -43,8 +43,11 @@ fn various() -> Upstream {
     })
 }
 
+/// A target, the fields of its request, and what the cache does with it.
+type Step = (&'static str, &'static [(&'static str, &'static str)], &'static str);
+
 /// What is asked, with which fields, and what the cache makes of it.
-const HISTORY: [(&str, &[(&str, &str)], &str); 15] = [
+const HISTORY: [Step; 15] = [
     ("/fresh", &[], "miss"),
     ("/fresh", &[], "hit"),
     ("/fresh", &[("cache-control", "no-cache")], "refetch"),
