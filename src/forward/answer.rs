@@ -149,6 +149,10 @@ impl FieldList for Fields<'_, '_> {
         self.drop_added(name.as_str());
     }
 
+    fn remove_received(&mut self, name: &HeaderName) {
+        drop_all(self.read, name.as_str());
+    }
+
     fn set(&mut self, name: &HeaderName, value: &HeaderValue) {
         self.remove(name);
         self.append(name, value);
@@ -186,9 +190,10 @@ mod tests {
         fields.append(&name("x-c"), &HeaderValue::from_static("6"));
         fields.set(&name("x-a"), &HeaderValue::from_static("7"));
         fields.remove(&name("x-c"));
+        fields.remove_received(&name("x-b"));
         let mut out = Vec::new();
         write_fields(&mut out, fields.read);
         out.extend_from_slice(&fields.added);
-        assert_eq!(String::from_utf8(out).unwrap(), "X-B: 3\r\nx-d: 5\r\nx-a: 7\r\n");
+        assert_eq!(String::from_utf8(out).unwrap(), "x-d: 5\r\nx-a: 7\r\n");
     }
 }

@@ -216,10 +216,17 @@ async fn serve_request(mut connection: Connection, last: bool) -> Option<Connect
             None
         }
         Read::Request(request) => {
-            let Request { mut exchange, verdict, carried } = request;
-            let next = match verdict {
-                Some(answer) => serve_answer(connection, &exchange, &answer, carried).await,
-                None => serve_planned(connection, &mut exchange, carried).await,
+            let Request { mut exchange, verdict, mut carried } = request;
+            let cached = match (&verdict, &exchange.cache) {
+                (None, Some(_)) => serve_cached(&mut connection, &mut exchange, &mut carried).await,
+                _ => None,
+            };
+            let next = match (verdict, cached) {
+                (Some(answer), _) => serve_answer(connection, &exchange, &answer, carried).await,
+                (None, Some(Ok(()))) if carried.keep_alive => Next::Drains(connection, carried),
+                (None, Some(Ok(()))) => Next::Closes(connection),
+                (None, Some(Err(reason))) => give_up(connection, &exchange, carried, reason).await,
+                (None, None) => serve_forwarded(connection, &mut exchange, carried).await,
             };
             // Before the client has done its part: what it was granted ends with its answer.
             finish::finish(&exchange, &worker.access_log);
@@ -276,24 +283,27 @@ async fn serve_answer(mut connection: Connection, exchange: &Exchange, answer: &
     }
 }
 
-/// What the cache takes part in, or else forwarded.
-async fn serve_planned(mut connection: Connection, exchange: &mut Arc<Exchange>, mut carried: Carried) -> Next {
-    let Connection { worker, io, .. } = &mut connection;
-    let Some(alone) = Arc::get_mut(exchange) else { return Next::Ends };
-    let reason = match cached::obtain(worker, alone).await {
-        Ok(Obtained::Forward) => return serve_forwarded(connection, exchange, carried).await,
+/// What the cache takes part in: whether the answer got to the client, or `None` when the request is to be forwarded.
+async fn serve_cached(
+    connection: &mut Connection,
+    exchange: &mut Arc<Exchange>,
+    carried: &mut Carried,
+) -> Option<Result<(), Reason>> {
+    let Connection { worker, io, .. } = connection;
+    let alone = Arc::get_mut(exchange)?;
+    match cached::obtain(worker, alone).await {
+        Ok(Obtained::Forward) => None,
         Ok(Obtained::Served(served)) => {
-            let keep_alive = &mut carried.keep_alive;
+            let Carried { keep_alive, pending, .. } = carried;
             *keep_alive &= !worker.drain.is_leaving();
-            let delivered = cached::deliver_http1(io, alone, *served, keep_alive, &mut carried.pending).await;
-            match delivered {
-                Ok(()) if carried.keep_alive => return Next::Drains(connection, carried),
-                Ok(()) => return Next::Closes(connection),
-                Err(reason) => reason,
-            }
+            Some(cached::deliver_http1(io, alone, *served, keep_alive, pending).await)
         }
-        Err(reason) => reason,
-    };
+        Err(reason) => Some(Err(reason)),
+    }
+}
+
+/// Concludes a request whose answer from the cache did not get to the client as a whole.
+async fn give_up(mut connection: Connection, exchange: &Exchange, carried: Carried, reason: Reason) -> Next {
     exchange.fail(reason);
     let ended = Ended {
         body_done: carried.guard.is_done(),

@@ -9,6 +9,7 @@ use super::rescue::{self, REQUEST_ID};
 use super::verdict::Answer;
 use crate::base::reason::Reason;
 use crate::config::checked::limits::LimitFields;
+use crate::listener::buffers;
 use crate::listener::head::is_hop_by_hop;
 use crate::rate_limit::Granted;
 use crate::transform::headers::{self, FieldList};
@@ -49,7 +50,8 @@ pub fn hop_by_hop(fields: &HeaderMap) -> Vec<HeaderName> {
 /// Adds what every answer carries, then carries out the route's edits. What was for the hop before is already off.
 pub fn edit(exchange: &Exchange, received: Version, answer: &mut impl FieldList) {
     answer.append(&VIA, &via(received));
-    answer.set_text(&REQUEST_ID, exchange.facts.request_id.as_str());
+    answer.remove_received(&REQUEST_ID);
+    answer.append_text(&REQUEST_ID, exchange.facts.request_id.as_str());
     if exchange.facts.credential_in_query {
         answer.append_text(&CACHE_CONTROL, "private");
     }
@@ -65,13 +67,13 @@ pub fn edit(exchange: &Exchange, received: Version, answer: &mut impl FieldList)
 /// Tells what the cache did: `Cache-Status` (RFC 9211), behind the members of caches before us, and `X-Cache`.
 fn tell_cache(part: &CachePart, answer: &mut impl FieldList) {
     let Some(outcome) = part.outcome else { return };
-    let mut status = Vec::with_capacity(64);
+    let mut status = buffers::take_head();
     outcome.write(part.ttl, &mut status);
     answer.append_text(&CACHE_STATUS, str::from_utf8(&status).unwrap_or_default());
-    answer.set_text(&X_CACHE, outcome.kind.x_cache());
-    // They are for this cache.
-    answer.remove(&CACHE_TAG);
-    answer.remove(&SURROGATE_KEY);
+    buffers::give(status);
+    // The tags are for this cache.
+    [X_CACHE, CACHE_TAG, SURROGATE_KEY].iter().for_each(|name| answer.remove_received(name));
+    answer.append_text(&X_CACHE, outcome.kind.x_cache());
 }
 
 /// What a request is answered that could not be forwarded.

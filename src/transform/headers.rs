@@ -17,6 +17,11 @@ pub trait FieldList {
     /// Adds a line behind those of the same name.
     fn append(&mut self, name: &HeaderName, value: &HeaderValue);
 
+    /// As [`FieldList::remove`], where no line of this name has been added: only those that came are looked through.
+    fn remove_received(&mut self, name: &HeaderName) {
+        self.remove(name);
+    }
+
     /// As [`FieldList::set`], for a text that is a valid value; without making one first where that can be spared.
     fn set_text(&mut self, name: &HeaderName, value: &str) {
         if let Ok(value) = HeaderValue::from_str(value) {

@@ -236,16 +236,39 @@ async fn begun(exchange: &mut Exchange, reader: &mut Reader) -> Result<Begun, Re
 
 /// What is said beside the stored fields, as text.
 struct Lines {
-    age: Option<String>,
-    length: Option<String>,
+    age: Option<Digits>,
+    length: Option<Digits>,
+}
+
+/// A number in decimal.
+struct Digits {
+    room: [u8; 20],
+    begin: usize,
+}
+
+impl Digits {
+    fn of(mut number: u64) -> Self {
+        let mut digits = Self { room: [b'0'; 20], begin: 20 };
+        for (at, digit) in digits.room.iter_mut().enumerate().rev() {
+            // A remainder by ten fits.
+            *digit += (number % 10) as u8;
+            number /= 10;
+            digits.begin = at;
+            if number == 0 {
+                break;
+            }
+        }
+        digits
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.room.get(self.begin..).unwrap_or_default()
+    }
 }
 
 fn lines(served: &Served) -> Lines {
     let bodyless = matches!(served.status.as_u16(), 204 | 304);
-    Lines {
-        age: served.age.map(|age| age.to_string()),
-        length: served.length.filter(|_| !bodyless).map(|length| length.to_string()),
-    }
+    Lines { age: served.age.map(Digits::of), length: served.length.filter(|_| !bodyless).map(Digits::of) }
 }
 
 impl Lines {
@@ -322,5 +345,17 @@ impl Parts {
 
     fn take_trailers(&mut self) -> Option<Arc<HeaderMap>> {
         self.trailers.take().filter(|_| !self.drops_trailers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_as_everywhere() {
+        for number in [0, 7, 10, 99, 1_048_576, u64::MAX] {
+            assert_eq!(Digits::of(number).as_bytes(), number.to_string().as_bytes());
+        }
     }
 }
