@@ -14,7 +14,7 @@ check: setup
 	cargo clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps
 
-# Instructions of the engines and of whole requests, then the same load through Sluice, nginx, HAProxy and Envoy (about half an hour), into
+# Instructions of the engines and of whole requests, then the same load through Sluice, nginx, HAProxy, Envoy and Varnish (about half an hour), into
 # benches/results. Only on a machine that has nothing else to do.
 bench:
 	.ci/setup valgrind python3 openssl

@@ -42,11 +42,11 @@ STYLE = """
 
 def svg(result):
     groups = [group for group in (_group(aim, result) for aim in summary.AIMS) if group]
-    # Down the first column, then the next.
+    # Down the first column, then the next; not everybody can do everything.
     rows = -(-len(groups) // COLUMNS)
-    height = TITLE + len(summary.TITLES) * STEP + BETWEEN
+    columns = [groups[first:first + rows] for first in range(0, len(groups), rows or 1)]
     width = 2 * MARGIN + COLUMNS * COLUMN + (COLUMNS - 1) * GAP
-    total = HEADER + rows * height + FOOTER
+    total = HEADER + max((sum(map(_height, column)) for column in columns), default=0) + FOOTER
     facts = result["about"]
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total}" width="{width}" height="{total}" '
@@ -54,12 +54,14 @@ def svg(result):
         f"<style>{STYLE}</style>",
         f'<rect class="paper" width="{width}" height="{total}" rx="6"/>',
         _text(MARGIN, 32, "What it costs, as multiples of the cheapest peer", "heading", ' id="heading"'),
-        _text(MARGIN, 50, "Shorter is better. The dashed line is the cheapest of nginx, HAProxy and Envoy; "
+        _text(MARGIN, 50, "Shorter is better. The dashed line is the cheapest of the others; "
                           "figures are medians of interleaved rounds.", "note"),
     ]
-    for place, (title, unit, bars) in enumerate(groups):
-        left = MARGIN + place // rows * (COLUMN + GAP)
-        parts += _draw(left, HEADER + place % rows * height, title, unit, bars)
+    for place, column in enumerate(columns):
+        top = HEADER
+        for group in column:
+            parts += _draw(MARGIN + place * (COLUMN + GAP), top, *group)
+            top += _height(group)
     versions = "; ".join(facts["versions"].values())
     parts += [
         _text(MARGIN, total - 28, f"{facts['date']}; {facts['processor']}, Linux {facts['kernel']}", "note"),
@@ -67,6 +69,11 @@ def svg(result):
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _height(group):
+    _title, _unit, bars = group
+    return TITLE + len(bars) * STEP + BETWEEN
 
 
 def _group(aim, result):

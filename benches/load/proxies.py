@@ -18,7 +18,7 @@ CATCH_ALL = None
 
 class Proxy:
     """One started proxy. `routes` is a list of exact paths, or CATCH_ALL; `workers` are its threads or processes; `guard` is what
-    every request has to get past; with `cache` it keeps answers in memory.
+    every request has to get past; with `cache` it keeps answers of that size in memory.
     """
 
     name = "?"
@@ -29,7 +29,7 @@ class Proxy:
     # Is a cache and nothing else: plain HTTP, every path, no guard.
     only_caches = False
 
-    def __init__(self, setting, folder, routes=CATCH_ALL, workers=1, guard=None, cache=False):
+    def __init__(self, setting, folder, routes=CATCH_ALL, workers=1, guard=None, cache=None):
         self.setting, self.folder, self.routes, self.workers = setting, folder, routes, workers
         self.guard, self.cache = guard, cache
         folder.mkdir(parents=True)

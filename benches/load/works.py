@@ -38,8 +38,8 @@ class Work:
     max_rounds: int = 1000
     # What stands before the routes.
     guard: Guard = None
-    # Answers are kept in memory.
-    cache: bool = False
+    # Size of the answers that are kept in memory.
+    cache: str = None
     # Who can do it.
     proxies: tuple = FORWARDING
 
@@ -105,7 +105,7 @@ def from_memory(size, shown):
     return Work(
         f"Hits: {caches.ANSWERS} answers of {shown} in turn from memory, HTTP/1.1 keep-alive, 64 connections",
         lambda proxy, options: checks.kept(proxy, every, proxy.setting.cached[size]),
-        hits(paths(prefix, caches.ANSWERS)), report.traffic, cache=True, proxies=tuple(PROXIES))
+        hits(paths(prefix, caches.ANSWERS)), report.traffic, cache=size, proxies=tuple(PROXIES))
 
 
 def large(path, tls, check, upload=False):
