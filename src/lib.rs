@@ -16,17 +16,20 @@ pub mod auth;
 pub mod partner;
 pub mod rate_limit;
 
-// 5  answered from memory
+// 5  as usual, or not
+pub mod anomaly;
+
+// 6  answered from memory
 pub mod cache;
 
-// 6  changed on its way
+// 7  changed on its way
 pub mod transform;
 
-// 7  to the service behind
+// 8  to the service behind
 pub mod forward;
 pub mod upstream;
 
-// 8  beside the path
+// 9  beside the path
 pub mod admin;
 pub mod app;
 pub mod cli;
@@ -36,5 +39,5 @@ pub mod snapshot;
 pub mod store;
 pub mod telemetry;
 
-// 9  words everybody uses
+// 10 words everybody uses
 pub mod base;

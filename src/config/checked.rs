@@ -1,5 +1,6 @@
 //! What has been checked: every value parsed, every reference resolvable, every place remembered.
 
+pub mod anomaly;
 pub mod cache;
 pub mod expectation;
 pub mod identity;

@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("telemetry", &["base", "config::checked"]),
     ("sandbox", &["base"]),
     ("auth", &["base", "config::checked"]),
+    ("anomaly", &["base", "config::checked"]),
     ("cache", &["base", "config::checked"]),
     ("partner", &["base", "config::checked"]),
     ("rate_limit", &["base", "config::checked"]),

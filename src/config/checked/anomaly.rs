@@ -1,0 +1,64 @@
+//! What is done about unusual requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+
+/// `anomaly:` of a route.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnomalyPolicy {
+    pub ladder: Ladder,
+    /// Tells upstreams the score, from the rung `tag` on.
+    pub header: HeaderName,
+    /// Clients that are refused are told why, too; otherwise only the log is.
+    pub explain: bool,
+    /// The version that judges; the newest when `None`.
+    pub model: Option<Arc<str>>,
+    /// The version that judges beside it, and decides nothing.
+    pub shadow: Option<Arc<str>>,
+}
+
+/// What is done. Each includes those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// Score, log, count.
+    #[default]
+    Observe,
+    /// Tell the upstream, in a field.
+    Tag,
+    /// A tighter limit for the caller on this route.
+    Throttle,
+    /// Ask for a credential that was issued since.
+    Challenge,
+    /// Refuse.
+    Block,
+}
+
+/// From which rarity on what is done; the more drastic, the rarer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ladder {
+    /// In the order of actions: with the share of usual requests that is expected to reach it, in (0, 0.5].
+    pub rungs: Vec<(Action, f32)>,
+    /// For how long a caller stays throttled or challenged after the last request that led to it.
+    pub cool_down: Duration,
+    /// Between two requests of a throttled caller on this route; one more than that may come at once.
+    pub throttle: Duration,
+}
+
+/// `anomaly:` of the file: what holds for all routes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnomalySettings {
+    /// Requests of a route before it has a model.
+    pub warm_up: usize,
+    /// How often a model is made.
+    pub retrain: Duration,
+    /// After which a request counts half as much for a model as one that comes now.
+    pub half_life: Duration,
+    /// The most of what is learned from that one caller may have, in (0, 1].
+    pub caller_share: f32,
+    /// The most of all requests that may be refused as unusual, in (0, 1].
+    pub max_blocked: f32,
+    /// Models of a route that are kept.
+    pub keep: usize,
+}
