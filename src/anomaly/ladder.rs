@@ -2,11 +2,30 @@
 
 use std::time::Duration;
 
+pub use self::safety::Safety;
 pub use crate::config::checked::anomaly::{Action, Ladder};
 
-/// Where a caller stands.
+mod safety;
+#[cfg(test)]
+mod tests;
+
+/// Where a caller stands on a route.
+///
+/// A request on the rung `throttle` or `challenge` begins a hold, and each further one renews it: it ends `cool_down` after
+/// the last. What the ladder in force does not have, or has shorter, is forgotten, so that no older one holds a caller back.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Standing {}
+pub struct Standing {
+    /// When the caller is no longer throttled.
+    throttled_until: Duration,
+    /// When a throttled caller's next request may pass.
+    next_at: Duration,
+    /// When the caller is no longer challenged.
+    challenged_until: Duration,
+    /// The second in which the challenge began, since 1970 UTC.
+    since: u64,
+    /// Somebody came with a credential issued since then.
+    is_met: bool,
+}
 
 /// What is to be done with a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,39 +39,99 @@ pub struct Verdict {
     pub since: Option<Duration>,
 }
 
-impl Standing {
-    /// What is to be done with a request of this rarity, now (`at` by the clock that never jumps, `wall` since 1970 UTC).
-    /// `issued_at` of its token, if it has one: who cannot authenticate anew is throttled where others are challenged.
-    pub fn judge(
-        &mut self,
-        _ladder: &Ladder,
-        rarity: f32,
-        (_at, _wall): (Duration, Duration),
-        _issued_at: Option<Duration>,
-    ) -> Verdict {
-        Verdict { action: Action::Observe, rarity, wait: None, since: None }
+impl Verdict {
+    /// Whether the request is not forwarded. A throttled one is, if it came slowly enough.
+    #[must_use]
+    pub fn refuses(&self) -> bool {
+        self.action >= Action::Challenge || self.wait.is_some()
     }
 }
 
-/// Never refuses more than a share of all requests: `share · requests + burst` at most, over the life of the process.
-#[derive(Debug)]
-pub struct Safety {}
-
-impl Safety {
-    #[must_use]
-    pub fn new(_share: f32) -> Self {
-        Self {}
+impl Standing {
+    /// What is to be done with a request of this rarity, now (`at` by the clock that never jumps, `wall` since 1970 UTC).
+    /// `issued_at` of its token, if it has one: who cannot authenticate anew is throttled where others are challenged.
+    ///
+    /// Under a throttle hold, of the requests within any time `t` at most `1 + t / ladder.throttle` pass (GCRA without a
+    /// burst); a refused one costs nothing.
+    ///
+    /// A token meets a challenge if it was issued in the second in which that began, or later: tokens tell whole seconds (`iat`),
+    /// so one that is older by less than a second counts as well. The first that does ends the hold for all of this
+    /// caller's requests but those on the rung `challenge` themselves, of which those with such a token are throttled instead (or
+    /// tagged, without that rung) until the hold would have ended: nobody has to authenticate for each of them.
+    pub fn judge(
+        &mut self,
+        ladder: &Ladder,
+        rarity: f32,
+        (at, wall): (Duration, Duration),
+        issued_at: Option<Duration>,
+    ) -> Verdict {
+        self.forget(ladder, at);
+        let rung = rung(ladder, rarity);
+        let verdict = Verdict { action: rung, rarity, wait: None, since: None };
+        if rung == Action::Block {
+            return verdict;
+        }
+        let is_challenged = self.is_challenged(ladder, rung == Action::Challenge, (at, wall), issued_at);
+        if is_challenged && issued_at.is_some() {
+            return Verdict { action: Action::Challenge, since: Some(Duration::from_secs(self.since)), ..verdict };
+        }
+        if rung >= Action::Throttle && !is_challenged && has(ladder, Action::Throttle) {
+            self.throttled_until = at.saturating_add(ladder.cool_down);
+        }
+        if is_challenged || at < self.throttled_until {
+            return Verdict { action: Action::Throttle, wait: self.pass(ladder, at), ..verdict };
+        }
+        Verdict { action: rung.min(Action::Tag), ..verdict }
     }
 
-    /// A new share; what was saved up stays.
-    pub fn set_share(&self, _share: f32) {}
-
-    /// A request came.
-    pub fn earn(&self) {}
-
-    /// Whether one more may be refused; counts it.
-    #[must_use]
-    pub fn spend(&self) -> bool {
-        false
+    /// Lets go of what the ladder would not have done.
+    fn forget(&mut self, ladder: &Ladder, at: Duration) {
+        let latest = |action| if has(ladder, action) { at.saturating_add(ladder.cool_down) } else { Duration::ZERO };
+        self.throttled_until = self.throttled_until.min(latest(Action::Throttle));
+        self.challenged_until = self.challenged_until.min(latest(Action::Challenge));
+        self.next_at = self.next_at.min(at.saturating_add(ladder.throttle));
     }
+
+    /// Whether a fresh credential is wanted and was not brought.
+    fn is_challenged(
+        &mut self,
+        ladder: &Ladder,
+        is_alert: bool,
+        (at, wall): (Duration, Duration),
+        issued_at: Option<Duration>,
+    ) -> bool {
+        let holds = at < self.challenged_until;
+        if holds && issued_at.is_some_and(|issued_at| issued_at.as_secs() >= self.since) {
+            self.is_met = true;
+            return false;
+        }
+        if !is_alert {
+            return holds && !self.is_met;
+        }
+        if !holds {
+            self.since = wall.as_secs();
+        }
+        self.challenged_until = at.saturating_add(ladder.cool_down);
+        self.is_met = false;
+        true
+    }
+
+    /// Lets a request pass, or says how long it has to wait.
+    fn pass(&mut self, ladder: &Ladder, at: Duration) -> Option<Duration> {
+        let wait = self.next_at.saturating_sub(at);
+        if wait.is_zero() {
+            self.next_at = at.saturating_add(ladder.throttle);
+        }
+        (!wait.is_zero()).then_some(wait)
+    }
+}
+
+/// The most drastic that is asked for requests as rare as this.
+fn rung(ladder: &Ladder, rarity: f32) -> Action {
+    let reached = ladder.rungs.iter().filter(|(_, share)| *share >= rarity);
+    reached.map(|(action, _)| *action).max().unwrap_or_default()
+}
+
+fn has(ladder: &Ladder, action: Action) -> bool {
+    ladder.rungs.iter().any(|(rung, _)| *rung == action)
 }

@@ -11,6 +11,7 @@ pub mod ladder;
 pub mod model;
 pub mod profile;
 pub mod reservoir;
+pub mod running;
 pub mod shift;
 pub mod training;
 pub mod watch;

@@ -1,0 +1,51 @@
+//! How much of all traffic may be refused as unusual.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Never refuses more than a share of all requests: `share · requests + 10` at most, over the life of the process, whatever
+/// threads ask in whatever order; when the share changes, each request counts with that of its time.
+///
+/// What is not used is saved up without limit.
+#[derive(Debug)]
+pub struct Safety {
+    /// What one request earns, of [`REFUSAL`]; rounded down.
+    share: AtomicU64,
+    /// What was earned and not spent.
+    credit: AtomicU64,
+}
+
+/// What one refusal costs. Fine enough for every share that an `f32` tells apart by more than 6e-8; 2^40 requests fit.
+const REFUSAL: u64 = 1 << 24;
+
+/// Refusals that may come before any request has earned them.
+const BURST: u64 = 10;
+
+impl Safety {
+    #[must_use]
+    pub fn new(share: f32) -> Self {
+        Self { share: AtomicU64::new(earning(share)), credit: AtomicU64::new(BURST * REFUSAL) }
+    }
+
+    /// A new share; what was saved up stays.
+    pub fn set_share(&self, share: f32) {
+        self.share.store(earning(share), Ordering::Relaxed);
+    }
+
+    /// A request came.
+    pub fn earn(&self) {
+        // Should it ever wrap, savings are lost, and never made.
+        self.credit.fetch_add(self.share.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Whether one more may be refused; counts it.
+    #[must_use]
+    pub fn spend(&self) -> bool {
+        let spend = |credit: u64| credit.checked_sub(REFUSAL);
+        self.credit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
+    }
+}
+
+/// Not a number counts as none.
+fn earning(share: f32) -> u64 {
+    (f64::from(share.clamp(0.0, 1.0)) * REFUSAL as f64) as u64
+}

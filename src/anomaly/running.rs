@@ -1,0 +1,81 @@
+//! How unusual a caller's requests are of late, taken together.
+//!
+//! The surprise of a request is `-ln(rarity)`. Rarities of usual requests are uniform in (0, 1], so their surprises are exponential
+//! with mean 1. The mean here forgets (EWMA; until there are enough requests for that, it is the plain mean); weighted with `w`, its
+//! variance is `Σ w²` and its third central moment `2 Σ w³`. The gamma distribution with these three moments (Pearson type III) says
+//! how rare such a mean is, by the cube root that makes gamma normal (Wilson, Hilferty: The Distribution of Chi-Square, 1931).
+
+#[cfg(test)]
+mod tests;
+
+/// Weight of the newest request, once there were ten.
+const WEIGHT: f32 = 0.1;
+
+/// No request counts as rarer than this. A single one, or a row of them however long, is thus outweighed by usual ones: once no
+/// more rare ones come, [`Running::rarity`] is above 1 % after 25 requests of mean surprise, and above 5 % after 29.
+const RAREST: f32 = 1e-4;
+
+/// Nothing rarer is told: the tail of the distribution is no better known.
+const LEAST: f32 = 1e-6;
+
+/// The running rarity of a caller's requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Running {
+    /// Of surprises.
+    mean: f32,
+    /// Sum of the squares of the weights in the mean; 0 before the first request.
+    squares: f32,
+    /// Sum of their cubes.
+    cubes: f32,
+}
+
+impl Running {
+    /// Adds a request of this rarity. What is not a number is left out.
+    pub fn note(&mut self, rarity: f32) {
+        if rarity.is_nan() {
+            return;
+        }
+        let surprise = -rarity.clamp(RAREST, 1.0).ln();
+        // As long as all weigh the same, squares are 1/n: this is 1/(n + 1).
+        let equal = if self.squares > 0.0 { self.squares / (1.0 + self.squares) } else { 1.0 };
+        let weight = equal.max(WEIGHT);
+        let rest = 1.0 - weight;
+        self.mean = rest * self.mean + weight * surprise;
+        self.squares = rest.powi(2) * self.squares + weight.powi(2);
+        self.cubes = rest.powi(3) * self.cubes + weight.powi(3);
+    }
+
+    /// The share of callers with usual requests only whose mean is as high or higher, in (0, 1]; 1 before the first request.
+    #[must_use]
+    pub fn rarity(&self) -> f32 {
+        if self.squares <= 0.0 {
+            return 1.0;
+        }
+        let deviation = (self.mean - 1.0) / self.squares.sqrt();
+        let shape = self.squares.powi(3) / self.cubes.powi(2);
+        let ninth = 1.0 / (9.0 * shape);
+        let normal = ((1.0 + deviation / shape.sqrt()).cbrt() - 1.0 + ninth) / ninth.sqrt();
+        upper_tail(normal).clamp(LEAST, 1.0)
+    }
+}
+
+/// Of the normal distribution, to 1.2e-7 of its value (Press et al.: Numerical Recipes, 2nd edition, section 6.2).
+fn upper_tail(z: f32) -> f32 {
+    const COEFFICIENTS: [f32; 10] = [
+        0.170_872_77,
+        -0.822_152_23,
+        1.488_515_87,
+        -1.135_203_98,
+        0.278_868_07,
+        -0.186_288_06,
+        0.096_784_18,
+        0.374_091_96,
+        1.000_023_68,
+        -1.265_512_23,
+    ];
+    let x = z.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.5 * x);
+    let series = COEFFICIENTS.iter().fold(0.0, |sum, coefficient| sum * t + coefficient);
+    let tail = 0.5 * t * (series - x * x).exp();
+    if z >= 0.0 { tail } else { 1.0 - tail }
+}
