@@ -97,7 +97,7 @@ impl Usual {
 #[derive(Clone, Debug)]
 pub struct Shifts {
     seed: u64,
-    /// Grown with the first window: 58 KiB that many routes never need.
+    /// Grown with the first window: 75 KiB that many routes never need.
     trees: Option<Trees>,
     scores: Scores,
 }

@@ -27,6 +27,7 @@ struct Attack {
 
 const NONE: Attack = Attack { requests: 1.0, error_share: 0.0, bytes: 1.0 };
 
+#[derive(Clone)]
 struct Traffic {
     random: fastrand::Rng,
     callers: Vec<Caller>,
@@ -119,10 +120,11 @@ fn usual_noise_stays_calibrated() {
 /// How many of the first six windows of an attack are among the rarest hundredth, for callers of several sizes. In few requests
 /// there is little to see.
 fn found(attack: Attack) -> Vec<(u32, usize)> {
+    let warm = Traffic::warmed_up(5);
     let attackers = [5, 15, 25, 35, 49];
     attackers
         .map(|attacker| {
-            let mut traffic = Traffic::warmed_up(attacker as u64);
+            let mut traffic = warm.clone();
             let rarities: Vec<_> = (0..6).map(|_| traffic.step(attacker, attack).0.unwrap_or(1.0)).collect();
             (traffic.callers[attacker].requests as u32, rarities.iter().filter(|rarity| **rarity < 0.01).count())
         })

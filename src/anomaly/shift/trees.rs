@@ -127,9 +127,9 @@ impl Path {
         let middle = f32::midpoint(range.from, range.to);
         let is_above = *value >= middle;
         if is_above {
-            range.from = middle
+            range.from = middle;
         } else {
-            range.to = middle
+            range.to = middle;
         }
         self.node = 2 * self.node + usize::from(is_above);
         self.depth += 1;
