@@ -1,11 +1,25 @@
 //! What is looked at in a request, as numbers.
 //!
 //! [`FEATURES`] is the table: name, unit, when it is known, how it is made into columns of a [`Row`]. The documentation is
-//! generated from it.
+//! generated from it. What the request alone tells is read [here](Row::read); what depends on its caller is added by the
+//! [`Profile`](super::profile::Profile). Nothing here allocates.
 
 use std::time::Duration;
 
 use http::Method;
+
+mod extraction;
+mod fields;
+mod hash;
+mod table;
+mod target;
+
+pub(super) use self::extraction::{log, milliseconds};
+pub use self::fields::Fields;
+pub(super) use self::hash::mix;
+pub(super) use self::table::column;
+pub use self::table::{ARRIVAL, COLUMNS, FEATURES, columns, feature_of, label, schema, table, value};
+pub(super) use self::target::Target;
 
 /// When a feature is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,14 +56,6 @@ pub struct Feature {
     pub transformation: Transformation,
 }
 
-/// All features, those of the arrival first.
-pub const FEATURES: &[Feature] = &[];
-
-/// Columns of the arrival: the first of a row.
-pub const ARRIVAL: usize = 1;
-/// All columns.
-pub const COLUMNS: usize = 2;
-
 /// One request as numbers, in the order of [`FEATURES`]; NaN is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row(pub [f32; COLUMNS]);
@@ -70,25 +76,6 @@ impl Row {
 impl Default for Row {
     fn default() -> Self {
         Self([f32::NAN; COLUMNS])
-    }
-}
-
-/// The fields of a request, seen once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fields {
-    pub count: u32,
-    /// Of names and values.
-    pub bytes: u32,
-    /// Of the names in their order, without those that come and go with single requests.
-    pub order: u64,
-    /// Of `User-Agent`; 0 without.
-    pub agent: u64,
-}
-
-impl Fields {
-    /// Looks at every field once.
-    pub fn of<'a>(_fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Self {
-        Self::default()
     }
 }
 
@@ -125,3 +112,6 @@ pub struct Outcome {
     pub request_bytes: u64,
     pub response_bytes: u64,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,48 @@
+//! How fast requests come, by time.
+
+use std::time::Duration;
+
+use super::baseline::Baseline;
+use crate::anomaly::features::{Row, column, log, milliseconds};
+
+/// After which a request weighs less by 1/e; so the weights add up to requests per minute.
+const DECAY: Duration = Duration::from_secs(60);
+/// Between two rates that are learned: a burst must not become usual by its own number.
+const SAMPLE: Duration = Duration::from_secs(10);
+
+/// When requests came.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pace {
+    last: Option<Duration>,
+    sampled: Duration,
+    /// Of all requests until the last.
+    weight: f32,
+    pub gap: Baseline,
+    pub rate: Baseline,
+}
+
+impl Pace {
+    /// Fills the columns by the requests before this one.
+    pub fn arrive(&mut self, at: Duration, row: &mut Row) {
+        let (mut gap, mut gap_z, mut rate, mut rate_z) = (f32::NAN, f32::NAN, f32::NAN, f32::NAN);
+        if let Some(last) = self.last {
+            let since = at.saturating_sub(last);
+            gap = log(milliseconds(since));
+            gap_z = self.gap.judge(gap);
+            self.weight *= (-since.as_secs_f32() / DECAY.as_secs_f32()).exp();
+            rate = log(self.weight);
+            rate_z = self.rate.z(rate);
+            if at.saturating_sub(self.sampled) >= SAMPLE {
+                self.rate.learn(rate);
+                self.sampled = at;
+            }
+        }
+        row.0[const { column("inter_arrival") }] = gap;
+        row.0[const { column("inter_arrival_z") }] = gap_z;
+        row.0[const { column("request_rate") }] = rate;
+        row.0[const { column("request_rate_z") }] = rate_z;
+        self.weight += 1.0;
+        // Requests of several threads may come out of order.
+        self.last = self.last.max(Some(at));
+    }
+}
