@@ -1,4 +1,30 @@
 //! Isolation forest (Liu, Ting, Zhou: Isolation Forest, ICDM 2008): what few random cuts set apart is unusual.
+//!
+//! Each tree is grown from a sample of the rows: a column is drawn, a value between its least and its greatest, and rows part there, until each is
+//! alone or the tree is as high as a tree of so many is on average. An unusual row is alone soon, so its path from the root is short.
+//!
+//! A value that is not a finite number is missing. In training it goes with the majority of its node, and when scoring, too: what is
+//! missing never makes a row unusual by itself. A hyperplane of the extended forest takes it for the mean of its column.
+
+mod file;
+mod grow;
+mod oblique;
+mod path_length;
+mod random;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod walk;
+
+use self::oblique::Oblique;
+use self::tree::Node;
+
+/// The most columns, so that a place among them and a bit fit in 12 bits.
+pub const MAX_COLUMNS: usize = 2047;
+/// The most trees.
+pub const MAX_TREES: u16 = 1000;
+/// The most rows that a tree is grown from.
+pub const MAX_SAMPLES: u16 = 4096;
 
 /// Rows of one width, one after the other. A value that is not a number is missing.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +49,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// How a forest is grown.
+/// How a forest is grown. What is beyond the limits of this module is taken for the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     pub trees: u16,
@@ -41,10 +67,26 @@ impl Default for Options {
     }
 }
 
-/// A grown forest; immutable.
+/// A grown forest; immutable. 12 bytes a node: about 0.25 MB with 100 trees of 256 rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forest {
-    columns: usize,
+    columns: u16,
+    /// That each tree was grown from; at least 2.
+    samples: u16,
+    trees: u16,
+    /// How far below its root the deepest leaf is.
+    levels: u32,
+    /// c(n) of the paper, for `samples`.
+    usual: f64,
+    /// Where trees begin. Filled up with the last node, which is a leaf of no tree and of length 0, to a multiple of [`walk::ABREAST`].
+    roots: Box<[u32]>,
+    /// Tree after tree, each breadth first.
+    nodes: Box<[Node]>,
+    /// What only explanations and files need of a node. Of a cut: the mean path length of the rows that it was made from; of a leaf:
+    /// how many rows it has.
+    aside: Box<[f32]>,
+    /// Set when cuts are hyperplanes.
+    oblique: Option<Oblique>,
 }
 
 /// Why bytes are no forest.
@@ -53,41 +95,56 @@ pub struct Forest {
 pub struct Fault(pub &'static str);
 
 impl Forest {
-    /// Grows one; `None` when there are fewer than two rows, or no columns.
+    /// Grows one; `None` when there are fewer than two rows, no columns, or more than [`MAX_COLUMNS`].
     #[must_use]
-    pub fn grow(rows: Rows<'_>, _options: Options) -> Option<Self> {
-        (rows.len() >= 2).then_some(Self { columns: rows.columns })
+    pub fn grow(rows: Rows<'_>, options: Options) -> Option<Self> {
+        grow::forest(rows, options)
     }
 
     #[must_use]
     pub fn columns(&self) -> usize {
-        self.columns
+        usize::from(self.columns)
     }
 
     /// How unusual a row is, in (0, 1): 2^(-E(h)/c(n)) of the paper. Allocates nothing. A row of another width scores as usual (0.5).
     #[must_use]
-    pub fn score(&self, _row: &[f32]) -> f32 {
-        0.5
+    pub fn score(&self, row: &[f32]) -> f32 {
+        if row.len() == self.columns() { path_length::half_to_the(self.length(row) / self.usual) } else { 0.5 }
     }
 
-    /// What each column contributed to the score, above (positive) or below what rows of the training have on average: bits of
-    /// path length, attributed along the path to the columns that cut. As long as the row.
+    /// What each column contributed to the score, above (positive) or below what rows of the training have on average: bits, so that
+    /// the score is 2^(sum) times the one of [`baseline`](Self::baseline). As long as the row; zero for a row of another width.
+    ///
+    /// Along the path of the row in each tree, every cut is credited with what it changed: the mean path length of all rows of the
+    /// training that came to it, less the mean of those on the side that the row took. (As Saabas does for forests that predict, not as
+    /// in Shapley values: what two columns do only together is credited to the one that cuts later.) Over the rows that a tree was
+    /// grown from, the contributions of each cut are zero on average. A hyperplane's are shared out among its columns by how far each moves the
+    /// row from the mean, across the plane.
     pub fn attribute(&self, row: &[f32], contributions: &mut [f32]) {
-        debug_assert_eq!(row.len(), contributions.len());
         contributions.fill(0.0);
+        if row.len() == self.columns() && contributions.len() == self.columns() {
+            self.credit(row, contributions);
+        }
+    }
+
+    /// The score of a row to which no column contributed anything: of the mean path length of the rows of the training.
+    #[must_use]
+    pub fn baseline(&self) -> f32 {
+        path_length::half_to_the(self.mean_length() / self.usual)
     }
 
     /// Little-endian, the same on every machine.
     pub fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&u32::try_from(self.columns).unwrap_or_default().to_le_bytes());
+        file::write(self, out);
     }
 
     /// Reads what [`Forest::write`] wrote from the front of `bytes`; trusts none of it.
     ///
     /// # Errors
     ///
-    /// It is no forest that could have been grown: truncated, too large, a child or column out of range, a value not finite.
-    pub fn read(_bytes: &mut &[u8]) -> Result<Self, Fault> {
-        Err(Fault("not a forest"))
+    /// It is no forest that could have been grown: truncated, too large, too deep, a column out of range, a value not finite, rows that do
+    /// not add up.
+    pub fn read(bytes: &mut &[u8]) -> Result<Self, Fault> {
+        file::read(bytes)
     }
 }
