@@ -3,10 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::features::Row;
-use super::forest::{Fault, Forest, Rows};
+use aws_lc_rs::digest::{Context, SHA256};
 
+use super::features::{ARRIVAL, COLUMNS, Row};
+use super::forest::{Forest, Options, Rows};
+
+pub use self::file::Fault;
+pub use self::tails::Tails;
+
+mod file;
 pub mod folder;
+#[cfg(any(test, fuzzing))]
+#[expect(clippy::expect_used, clippy::panic, reason = "it is there to fail where a guarantee is broken")]
+pub mod invariants;
+pub(super) mod tails;
+#[cfg(test)]
+mod tests;
 
 /// Made by training, and never changed.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,48 +66,63 @@ impl Part {
     }
 }
 
-/// How rare scores are among usual requests: the upper tail of their distribution.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Tails {}
+/// Fewer rows are not enough: what each tree of a forest is grown from.
+pub const MIN_ROWS: usize = 256;
 
-impl Tails {
-    /// Of the scores of requests that the forest was not grown from, or as many as there are; sorts them.
+impl Model {
+    /// A model of these rows; `None` when there are fewer than [`MIN_ROWS`]. The same rows in the same order give the same model.
     #[must_use]
-    pub fn of(_scores: &mut [f32]) -> Self {
-        Self {}
-    }
-
-    /// The share of usual requests that score as high or higher; never 0: at least 1 / (n + 1).
-    #[must_use]
-    pub fn rarity(&self, _score: f32) -> f32 {
-        1.0
-    }
-
-    /// The score that this share of usual requests reaches.
-    #[must_use]
-    pub fn threshold(&self, _share: f32) -> f32 {
-        1.0
+    pub fn make(route: Option<Arc<str>>, rows: &[Seen], now: Duration) -> Option<Self> {
+        if rows.len() < MIN_ROWS {
+            return None;
+        }
+        let seed = seed(rows);
+        let times = || rows.iter().map(|seen| seen.at);
+        let model = Self {
+            version: "".into(),
+            route,
+            made_at: now,
+            window: (times().min()?, times().max()?),
+            rows: u32::try_from(rows.len()).ok()?,
+            arrival: Part::grow(&columns_of(rows, Row::arrival), ARRIVAL, seed)?,
+            outcome: Part::grow(&columns_of(rows, Row::outcome), COLUMNS - ARRIVAL, !seed)?,
+        };
+        Some(model.numbered())
     }
 }
 
-impl Model {
-    /// A model of these rows; `None` when there are too few of them.
-    #[must_use]
-    pub fn make(_route: Option<Arc<str>>, _rows: &[Seen], _now: Duration) -> Option<Self> {
-        None
+impl Part {
+    /// A forest of all rows, and its scores of the same ones. A tree has seen 256 of them, so most trees judge a row that is new
+    /// to them, and the others what was there when they were grown. With scikit-learn's forest and 1000 to 10000 rows of 20
+    /// columns, 5.1 to 5.9 % of new rows had a rarity of 5 % or less, 0.5 to 0.65 % one of 0.5 %. Scores of halves by forests of the other
+    /// halves came no closer on average and varied twice as much from forest to forest, as the table is then not of the
+    /// forest that judges.
+    fn grow(values: &[f32], columns: usize, seed: u64) -> Option<Self> {
+        let rows = as_rows(values, columns);
+        let forest = Forest::grow(rows, Options { seed, ..Options::default() })?;
+        let mut scores: Vec<f32> = rows.iter().map(|row| forest.score(row)).collect();
+        Some(Self { forest, tails: Tails::of(&mut scores), medians: medians(rows) })
     }
+}
 
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        Vec::new()
+/// Nobody who does not know all rows can tell it, and so the cuts, beforehand.
+fn seed(rows: &[Seen]) -> u64 {
+    let mut context = Context::new(&SHA256);
+    for seen in rows {
+        seen.row.0.iter().for_each(|value| context.update(&value.to_le_bytes()));
     }
+    context.finish().as_ref().first_chunk().copied().map_or(0, u64::from_le_bytes)
+}
 
-    /// # Errors
-    ///
-    /// It is no model, one of another version of the features, or damaged.
-    pub fn from_bytes(_bytes: &[u8]) -> Result<Self, Fault> {
-        Err(Fault("not a model"))
-    }
+/// Of what is there of each column; the lower one of two, NaN of none.
+fn medians(rows: Rows<'_>) -> Box<[f32]> {
+    let median = |column: usize| {
+        let there = rows.iter().filter_map(|row| row.get(column)).copied().filter(|value| value.is_finite());
+        let mut values: Vec<f32> = there.collect();
+        let middle = values.len().checked_sub(1)? / 2;
+        Some(*values.select_nth_unstable_by(middle, f32::total_cmp).1)
+    };
+    (0..rows.columns).map(|column| median(column).unwrap_or(f32::NAN)).collect()
 }
 
 /// A request that was kept to learn from.
