@@ -70,6 +70,7 @@ struct OfRoute {
 struct Cells {
     /// By [`Action`], then what was held back.
     actions: [Counter; Action::ALL.len() + 1],
+    unusual: Counter,
     refused: Counter,
     agreements: [Counter; AGREEMENTS.len()],
 }
@@ -80,6 +81,7 @@ pub struct AnomalyCounts {
     /// In the order of [`Action::ALL`].
     pub actions: [u64; Action::ALL.len()],
     pub held_back: u64,
+    pub unusual: u64,
     pub refused: u64,
     pub neither: u64,
     pub only_model: u64,
@@ -117,6 +119,12 @@ impl AnomalyMetrics {
         }
     }
 
+    /// A request was scored, and is unusual enough for some rung, whatever is done there.
+    pub fn unusual(&self) {
+        let (cells, writer) = self.0.cells.mine();
+        cells.unusual.add(1, writer);
+    }
+
     /// A request was refused: throttled, challenged or blocked.
     pub fn refused(&self) {
         let (cells, writer) = self.0.cells.mine();
@@ -149,6 +157,7 @@ impl AnomalyMetrics {
         AnomalyCounts {
             actions: std::array::from_fn(action),
             held_back: action(Action::ALL.len()),
+            unusual: cells.sum(|cells| cells.unusual.get()),
             refused: cells.sum(|cells| cells.refused.get()),
             neither: agreement(0),
             only_model: agreement(1),
@@ -157,13 +166,14 @@ impl AnomalyMetrics {
         }
     }
 
-    fn fold(&self, route: &str, series: &mut [Series; 7]) {
-        let [requests, refused, made_at, rows, warm_up, drift, agreements] = series;
+    fn fold(&self, route: &str, series: &mut [Series; 8]) {
+        let [requests, unusual, refused, made_at, rows, warm_up, drift, agreements] = series;
         let counts = self.counts();
         for (action, count) in Action::ALL.iter().zip(counts.actions) {
             requests.counter(&[route, action.as_str()], count);
         }
         requests.counter(&[route, HELD_BACK], counts.held_back);
+        unusual.counter(&[route], counts.unusual);
         refused.counter(&[route], counts.refused);
         let whole = |cell: &AtomicU64| super::to_gauge(cell.load(Ordering::Relaxed));
         if self.0.made_at.load(Ordering::Relaxed) > 0 {
@@ -210,6 +220,7 @@ impl Anomalies {
         });
         let families = [
             &catalogue::ANOMALY_REQUESTS,
+            &catalogue::ANOMALY_UNUSUAL,
             &catalogue::ANOMALY_REFUSED,
             &catalogue::ANOMALY_MODEL_MADE,
             &catalogue::ANOMALY_MODEL_ROWS,

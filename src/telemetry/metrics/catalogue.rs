@@ -72,6 +72,7 @@ families! {
     CACHE_BACKGROUND "sluice_cache_background_total" Counter, ["why"] "requests" "Requests to upstreams that no client waited for.";
     CACHE_AGE "sluice_cache_age_seconds" Histogram(AGE_BUCKETS), [] "seconds" "Age of the answers that were given from memory.";
     ANOMALY_REQUESTS "sluice_anomaly_requests_total" Counter, ["route", "action"] "requests" "Requests that were scored, by what was done about them.";
+    ANOMALY_UNUSUAL "sluice_anomaly_unusual_total" Counter, ["route"] "requests" "Requests that were scored and reached a rung of the ladder, whatever is done there; with `observe` too.";
     ANOMALY_REFUSED "sluice_anomaly_refused_total" Counter, ["route"] "requests" "Requests that were refused for being unusual: throttled, challenged or blocked.";
     ANOMALY_MODEL_MADE "sluice_anomaly_model_timestamp_seconds" Gauge, ["route"] "seconds since 1970" "When the model that judges a route was made; not there before the first one.";
     ANOMALY_MODEL_ROWS "sluice_anomaly_model_rows" Gauge, ["route"] "requests" "Requests that the model was made from.";

@@ -45,7 +45,7 @@ use self::route::Routes;
 use self::sharded::{Counter, Sharded};
 
 /// Routes with series of their own, retired ones included until [`Metrics::retain_routes`]; further ones share `other`.
-/// A route has 46 series, with a cache 10 more, and with anomaly checks 15 more.
+/// A route has 46 series, with a cache 10 more, and with anomaly checks 16 more.
 pub const MAX_ROUTES: usize = 2_000;
 /// Upstreams with series of their own, likewise. An upstream has 7 series.
 pub const MAX_UPSTREAMS: usize = 1_000;

@@ -335,6 +335,7 @@ fn anomaly_checks_are_counted_by_what_was_done() {
     route.scored(Action::Observe);
     route.scored(Action::Block);
     route.held_back();
+    route.unusual();
     route.refused();
     let requests = |action: &str| format!("sluice_anomaly_requests_total{{action=\"{action}\",route=\"orders\"}}");
     let agreement =
@@ -357,6 +358,7 @@ fn anomaly_checks_are_counted_by_what_was_done() {
         (agreement("only_model"), 1.0),
         (agreement("only_shadow"), 2.0),
         (agreement("neither"), 1.0),
+        ("sluice_anomaly_unusual_total{route=\"orders\"}".to_owned(), 1.0),
         ("sluice_anomaly_refused_total{route=\"orders\"}".to_owned(), 1.0),
         ("sluice_anomaly_model_timestamp_seconds{route=\"orders\"}".to_owned(), 7.0),
         ("sluice_anomaly_model_rows{route=\"orders\"}".to_owned(), 2000.0),
