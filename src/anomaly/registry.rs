@@ -164,12 +164,12 @@ impl Registry {
     ///
     /// A model that is pinned is not there: such a route has to be closed, not left without checks.
     pub fn watch(&self, route: &Arc<str>, policy: &AnomalyPolicy) -> Result<Arc<Watch>, String> {
+        let mut watched = lock(&self.watched);
         let model = match &policy.model {
             Some(version) => self.models.pinned("model", version)?,
             None => self.models.newest(Some(route)),
         };
         let shadow = policy.shadow.as_ref().map(|version| self.models.pinned("shadow", version)).transpose()?.flatten();
-        let mut watched = lock(&self.watched);
         let running = watched.get(route).and_then(|one| Some((one.watch.upgrade()?, one.attempts)));
         let (watch, attempts) = running.unwrap_or_else(|| {
             let sample = sample(&self.settings());
@@ -267,7 +267,11 @@ impl Registry {
     fn adopt(&self, model: &Arc<Model>) -> Result<(), folder::Error> {
         let keep = self.settings.load().keep;
         let pinned: Vec<Arc<str>> = {
+            // Whoever asks for the newest meanwhile waits, and gets this one.
             let watched = lock(&self.watched);
+            let pinned =
+                watched.values().flat_map(|one| [&one.pinned, &one.shadow]).flatten().cloned().collect::<Vec<_>>();
+            self.models.add(model, keep, &pinned);
             match &model.route {
                 None => self.shared.fallback.store(Some(Arc::clone(model))),
                 Some(route) => {
@@ -277,9 +281,10 @@ impl Registry {
                     }
                 }
             }
-            watched.values().flat_map(|one| [&one.pinned, &one.shadow]).flatten().cloned().collect()
+            pinned
         };
-        self.models.keep(model, keep, &pinned)
+        let saved = self.models.folder.as_ref().map(|folder| folder.save(model, keep, &pinned));
+        saved.transpose().map(drop)
     }
 
     /// Of every route as much as of any other, for routes that are new; nothing when there is one route only.
@@ -316,7 +321,7 @@ impl Models {
     }
 
     /// As the newest; so many of each route stay, and those that are pinned.
-    fn keep(&self, model: &Arc<Model>, number: usize, pinned: &[Arc<str>]) -> Result<(), folder::Error> {
+    fn add(&self, model: &Arc<Model>, number: usize, pinned: &[Arc<str>]) {
         let mut kept = lock(&self.kept);
         kept.insert(0, Arc::clone(model));
         let mut of_route: HashMap<Option<Arc<str>>, usize> = HashMap::new();
@@ -325,9 +330,6 @@ impl Models {
             *seen += 1;
             *seen <= number || pinned.contains(&model.version)
         });
-        drop(kept);
-        let saved = self.folder.as_ref().map(|folder| folder.save(model, number, pinned));
-        saved.transpose().map(drop)
     }
 }
 
