@@ -1,5 +1,6 @@
 //! The composition root: from a checked bootstrap to a running gateway, and to its end.
 
+mod anomaly;
 mod keeping;
 mod quotas;
 
@@ -17,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use self::keeping::Keeping;
 use crate::admin::journal::JournalError;
 use crate::admin::{self, Admin};
+use crate::anomaly::model::folder;
 use crate::auth::revocation;
 use crate::base::{clock, tasks};
 use crate::config::checked::Bootstrap;
@@ -60,6 +62,8 @@ pub enum StartError {
     Quotas { file: PathBuf, error: StoreError },
     #[error(transparent)]
     Revocations(#[from] revocation::FileError),
+    #[error("anomaly.folder: {0}")]
+    Anomaly(#[from] folder::Error),
     #[error(transparent)]
     Watch(#[from] WatchError),
     #[error("{what}: {source}")]
@@ -93,7 +97,9 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
     let sandbox = start_sandbox(&bootstrap)?;
     let access_log = Arc::new(AccessLog::start(&bootstrap.access_log, bootstrap.threads, &metrics)?);
 
+    let models = anomaly::open(&bootstrap.anomaly, &metrics)?;
     let lasting = LongLived::new(bootstrap.credentials.token_cache, bootstrap.cache.memory);
+    let lasting = LongLived { anomaly: Arc::clone(&models), ..lasting };
     let (keeping, watched_revocations) = Keeping::start(&bootstrap, &lasting, &metrics).await?;
     let builder =
         Builder { metrics: metrics.clone(), resolver: Arc::new(SystemResolver), runtime: runtime.clone(), lasting };
@@ -140,6 +146,7 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
     };
     tasks::spawn("failure", leave_on_failure(Arc::clone(&drain), metrics.clone(), Arc::clone(&settings)));
     tasks::spawn("housekeeping", keep_house(Arc::clone(&reloader), stopped.clone()));
+    tasks::spawn("training", anomaly::train(models, metrics.clone(), stopped.clone()));
     tasks::spawn("keeping", Arc::clone(&keeping).go_on(stopped.clone()));
     metrics.set_ready(true);
     let ending = end(workers, watchers, Arc::clone(&drain), Arc::clone(&access_log), keeping, stopped_sender);

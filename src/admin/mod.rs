@@ -1,5 +1,6 @@
-//! The operator's HTTP API on its own listener: health, readiness, metrics, status, routes, reload, revocations, cache.
+//! The operator's HTTP API on its own listener: health, readiness, metrics, status, routes, reload, revocations, cache, anomaly.
 
+pub mod anomaly;
 mod browsers;
 mod cache;
 mod identity;
@@ -39,7 +40,7 @@ const INDEX: &str = "\
 GET    /health                  200 as long as the process lives
 GET    /ready                   200 while this instance wants traffic, 503 when it drains
 GET    /metrics                 Prometheus text
-GET    /status                  what runs, what was refused and why, upstreams, certificates, issuers, revocations, cache, store
+GET    /status                  what runs, what was refused and why, upstreams, certificates, issuers, revocations, cache, anomaly, store
 GET    /routes                  every route with what it matches and does
 POST   /reload                  read the routes again; 200 live, 422 refused
 GET    /revocations             what is revoked; ?after=ID&limit=NUMBER
@@ -50,6 +51,9 @@ POST   /issuers/NAME/refresh    get the keys of an issuer now; ?drop_old=true
 GET    /cache                   how much is stored
 GET    /cache/look-up           what is stored for ?url=URL&partner=NAME&subject=NAME, the last two if they matter
 POST   /cache/purge             take out: {\"all\": true}, {\"url\": …}, {\"tag\": …}, {\"route\": …} or {\"partner\": …}
+GET    /anomaly                 what each route has learned, and what follows from it
+GET    /anomaly/models          every model that can be pinned
+POST   /anomaly/train           make models now; ?route=NAME
 GET    /identity/keys           what upstreams verify identity tokens with, as a JSON Web Key Set
 ";
 
@@ -85,6 +89,9 @@ pub async fn serve(socket: TcpListener, admin: Arc<Admin>, mut stopped: watch::R
         .route("/cache", get(cache::numbers))
         .route("/cache/look-up", get(cache::look_up))
         .route("/cache/purge", post(cache::purge))
+        .route("/anomaly", get(anomaly::routes))
+        .route("/anomaly/models", get(anomaly::models))
+        .route("/anomaly/train", post(anomaly::train))
         .route("/identity/keys", get(identity::keys))
         .fallback(|| async { (StatusCode::NOT_FOUND, INDEX) })
         .method_not_allowed_fallback(|| async { (StatusCode::METHOD_NOT_ALLOWED, INDEX) })

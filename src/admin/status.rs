@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Admin;
+use super::{Admin, anomaly};
 use crate::config::checked::RouteTarget;
 use crate::listener::worker::Phase;
 use crate::snapshot::{CompiledRoute, Outcome, Snapshot};
@@ -36,6 +36,7 @@ pub(super) async fn status(admin: &Admin) -> Value {
         "issuers": snapshot.gate.issuers.values().map(|compiled| compiled.issuer.describe()).collect::<Vec<_>>(),
         "revocations": revocations(admin),
         "cache": cache(&snapshot),
+        "anomaly": anomaly::status(&snapshot),
         "store": admin.journal.store.as_ref().map(store),
         "listeners": admin.listeners.iter().map(|(listener, address)| json!({
             "name": &*listener.name,

@@ -1,6 +1,6 @@
 //! One route under watch: models, what is learned, and what follows.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -10,6 +10,8 @@ use super::features::{Arrival, Outcome, Row};
 use super::ladder::{Action, Ladder, Safety, Verdict};
 use super::model::{Judgement, Model};
 use super::profile::{Place, Profiles};
+use super::reservoir::{self, Reservoir};
+use super::training::Drift;
 
 /// What all routes share, as long as the process.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct Watch {
     pub model: ArcSwapOption<Model>,
     /// Judges the same requests, and decides nothing.
     pub shadow: ArcSwapOption<Model>,
+    pub reservoir: Mutex<Reservoir>,
+    pub drift: Mutex<Drift>,
 }
 
 /// A request between its arrival and its end.
@@ -45,6 +49,17 @@ pub struct Arrived {
 }
 
 impl Watch {
+    #[must_use]
+    pub fn new(route: Arc<str>, sample: reservoir::Settings, seed: u64) -> Self {
+        Self {
+            route,
+            model: ArcSwapOption::empty(),
+            shadow: ArcSwapOption::empty(),
+            reservoir: Mutex::new(Reservoir::new(sample, seed)),
+            drift: Mutex::default(),
+        }
+    }
+
     /// Scores a request and says what is to be done with it. Allocates only for what is unusual.
     pub fn arrive(
         &self,

@@ -87,6 +87,9 @@ reasons! {
     RateLimited "RATE_LIMITED" 429 Client "Too many requests." "Wait as long as `Retry-After` says, and spread requests.";
     QuotaExceeded "QUOTA_EXCEEDED" 429 Client "The quota of this period is used up." "Wait for the next period, as `Retry-After` says, or ask for a larger quota.";
     ConcurrencyLimited "CONCURRENCY_LIMITED" 429 Client "Too many requests at the same time." "Wait for answers before sending more.";
+    AnomalyThrottled "ANOMALY_THROTTLED" 429 Client "This caller's requests are unusual, and it may come here less often for a while." "Wait as long as `Retry-After` says; operators: the log and `/anomaly` say what is unusual, `anomaly` of the route what follows.";
+    ReauthenticationRequired "REAUTHENTICATION_REQUIRED" 401 Client "This caller's requests are unusual, and its token was issued before they were." "Authenticate anew and use the new token (RFC 9470); operators: `anomaly` of the route.";
+    Anomalous "ANOMALOUS" 403 Client "The request is too unusual for this caller and this route." "Send what you usually send, or ask whoever runs this service; operators: the log says what is unusual, `anomaly` of the route what follows.";
     OnlyIfCached "ONLY_IF_CACHED" 504 Gateway "The request takes nothing but a stored answer, and there is none that it may have." "Send the request without `only-if-cached` (RFC 9111 section 5.2.1.7).";
     BodyTooLarge "BODY_TOO_LARGE" 413 Client "The request body is larger than this route accepts." "Send a smaller body, or raise `max_body` of the route.";
     BodyTimeout "BODY_TIMEOUT" 408 Client "The request body stopped arriving." "Send the body without long pauses; check the network.";
@@ -127,7 +130,8 @@ impl Reason {
             | Self::BodyTooLarge
             | Self::RateLimited
             | Self::QuotaExceeded
-            | Self::ConcurrencyLimited => GrpcStatus::ResourceExhausted,
+            | Self::ConcurrencyLimited
+            | Self::AnomalyThrottled => GrpcStatus::ResourceExhausted,
             Self::CredentialMissing
             | Self::JwtMalformed
             | Self::JwtIssuer
@@ -143,13 +147,15 @@ impl Reason {
             | Self::ApiKeyExpired
             | Self::CertificateUnknown
             | Self::CertificateExpired
-            | Self::CredentialRevoked => GrpcStatus::Unauthenticated,
+            | Self::CredentialRevoked
+            | Self::ReauthenticationRequired => GrpcStatus::Unauthenticated,
             Self::AddressDenied
             | Self::PartnerUnknown
             | Self::PartnerDisabled
             | Self::PartnerDenied
             | Self::ScopeMissing
-            | Self::ClaimDenied => GrpcStatus::PermissionDenied,
+            | Self::ClaimDenied
+            | Self::Anomalous => GrpcStatus::PermissionDenied,
             // gRPC clients read an unknown path as an unknown method, and 404 as UNIMPLEMENTED.
             Self::VersionUnsupported
             | Self::MethodUnsupported

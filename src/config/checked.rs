@@ -16,6 +16,7 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, StatusCode};
 use ipnet::IpNet;
 
+use self::anomaly::{AnomalyPolicy, AnomalySettings};
 use self::cache::CachePolicy;
 use self::expectation::Expectation;
 use self::identity::{Addresses, Auth, Identity, Issuer, Partners};
@@ -51,6 +52,16 @@ pub struct Bootstrap {
     pub store: Option<PathBuf>,
     pub credentials: Credentials,
     pub cache: Cache,
+    pub anomaly: Anomaly,
+}
+
+/// What is learned about requests.
+#[derive(Clone, Debug)]
+pub struct Anomaly {
+    /// Where models survive a restart; `None`: they do not.
+    pub folder: Option<PathBuf>,
+    /// Callers of routes whose ways are remembered.
+    pub callers: usize,
 }
 
 /// The answers that are kept in memory.
@@ -213,6 +224,7 @@ pub struct Routes {
     pub plans: BTreeMap<Arc<str>, Plan>,
     pub partners: Partners,
     pub identity: Identity,
+    pub anomaly: AnomalySettings,
     pub upstreams: BTreeMap<Arc<str>, Upstream>,
     /// In file order; a faulty route keeps its place and name so that it can answer 503.
     pub routes: Vec<Route>,
@@ -281,6 +293,8 @@ pub struct RouteAction {
     /// Let `%2F`, `%5C` and `%00` through to the upstream.
     pub allow_encoded_slash: bool,
     pub engine: Engine,
+    /// What is done about unusual requests.
+    pub anomaly: Option<Arc<AnomalyPolicy>>,
     /// Which answers are kept.
     pub cache: Option<Arc<CachePolicy>>,
     /// Tags whose answers are purged when a request that changes something succeeds.

@@ -99,6 +99,30 @@ pub const MAX_OBJECT: u64 = 1 << 20;
 /// In percent: of a minute six seconds, in which one request of many fetches what all would wait for.
 pub const REFRESH_AHEAD: u8 = 10;
 
+/// One in a thousand: on a route with a request a second some ninety a day, which somebody can still look at.
+pub const CONTAMINATION: f64 = 0.001;
+/// Long enough that a burst is over, short enough that a mistake of ours is forgiven.
+pub const COOL_DOWN: Duration = Duration::from_secs(300);
+/// Between two requests of a throttled caller: people hardly notice, programs do.
+pub const THROTTLE: Duration = Duration::from_secs(1);
+/// The same, as it is written.
+pub const THROTTLE_WRITTEN: &str = "1/s";
+pub const SCORE_HEADER: &str = "X-Anomaly-Score";
+/// The fewest with which one request in a thousand can be told to be that rare.
+pub const WARM_UP: u64 = 2_000;
+/// A model grows in less than a second, and traffic changes over the day.
+pub const RETRAIN: Duration = Duration::from_secs(3_600);
+/// Day and night are both usual.
+pub const HALF_LIFE: Duration = Duration::from_secs(86_400);
+/// Nobody makes usual what only they do.
+pub const CALLER_SHARE: f64 = 0.1;
+/// Ten times what the default of a route asks for; a model that is wrong shuts nobody out.
+pub const MAX_BLOCKED: f64 = 0.01;
+/// Enough to go back by a release.
+pub const KEEP_MODELS: u64 = 5;
+/// Some kilobytes each.
+pub const CALLERS: u64 = 100_000;
+
 /// Temporary and with the method kept: browsers never forget a permanent one.
 pub const REDIRECT_STATUS: u64 = 307;
 pub const RESPOND_STATUS: u64 = 200;
@@ -107,6 +131,13 @@ pub const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 /// For the schema: a duration as it is written.
 pub(super) fn time(value: Duration) -> Value {
     duration::format(value).into()
+}
+
+/// For the schema: a part as it is written.
+pub(super) fn share(value: f64) -> Value {
+    // As precise as what is read.
+    let percent = format!("{:.4}", value * 100.0);
+    format!("{}%", percent.trim_end_matches('0').trim_end_matches('.')).into()
 }
 
 /// For the schema: a size as it is written.

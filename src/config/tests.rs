@@ -4,6 +4,7 @@ use std::time::Duration;
 use http::HeaderName;
 use proptest::prelude::*;
 
+use super::checked::anomaly::{Action, AnomalySettings};
 use super::checked::cache::{Bypass, BypassOn, CacheScope, QueryRule, Ttl, TtlMode};
 use super::checked::identity::{
     Algorithm, Auth, CertificateName, ClaimCondition, KeySource, Method, TokenPlaces, TokenTypes,
@@ -18,6 +19,7 @@ use crate::route::ValueMatch;
 const FULL: &str = include_str!("../../tests/fixtures/valid/routes-full.yaml");
 const IDENTITY: &str = include_str!("../../tests/fixtures/valid/routes-identity.yaml");
 const CACHE: &str = include_str!("../../tests/fixtures/valid/routes-cache.yaml");
+const ANOMALY: &str = include_str!("../../tests/fixtures/valid/routes-anomaly.yaml");
 const SECRETS: &str = include_str!("../../tests/fixtures/invalid/secret.yaml");
 const GATEWAY: &str = include_str!("../../tests/fixtures/valid/gateway-full.yaml");
 
@@ -98,6 +100,8 @@ fn everything_of_a_bootstrap_arrives() {
     assert_eq!(bootstrap.store.as_deref(), Some(Path::new("/srv/data/sluice.db")));
     assert_eq!(bootstrap.credentials.token_cache, 1 << 20);
     assert_eq!(bootstrap.cache.memory, 64 << 20);
+    assert_eq!(bootstrap.anomaly.folder.as_deref(), Some(Path::new("/srv/data/models")));
+    assert_eq!(bootstrap.anomaly.callers, 5_000);
     assert_eq!(bootstrap.credentials.revocations.as_deref(), Some(Path::new("/srv/gateway/revoked.yaml")));
 }
 
@@ -548,12 +552,57 @@ fn a_byte_order_mark_and_windows_line_ends_are_no_mistakes() {
     assert_eq!(routes(&text).routes.len(), 6);
 }
 
+#[test]
+fn everything_about_anomaly_checks_arrives() {
+    let routes = routes(ANOMALY);
+    let settings = AnomalySettings {
+        warm_up: 5_000,
+        retrain: Duration::from_secs(1_800),
+        half_life: Duration::from_secs(43_200),
+        caller_share: 0.05,
+        max_blocked: 0.005,
+        keep: 3,
+    };
+    assert_eq!(routes.anomaly, settings);
+    let policies: Vec<_> = routes.routes.iter().map(|route| route.action.as_ref().unwrap().anomaly.clone()).collect();
+    let everything = policies[0].as_deref().unwrap();
+    assert_eq!(
+        everything.ladder.rungs,
+        [(Action::Tag, 0.02), (Action::Throttle, 0.005), (Action::Challenge, 0.002), (Action::Block, 0.0005)]
+    );
+    assert_eq!(everything.ladder.cool_down, Duration::from_secs(600));
+    assert_eq!(everything.ladder.throttle, Duration::from_nanos(3_333_333_334), "never faster than the rate says");
+    assert_eq!((everything.header.as_str(), everything.explain), ("x-rarity", true));
+    assert_eq!(everything.model.as_deref(), Some("20261123T140000Z-1a2b3c4d"));
+    assert_eq!(everything.shadow.as_deref(), Some("20261124T140000Z-5e6f7a8b"));
+    let rungs = |at: usize| policies[at].as_ref().map(|policy| policy.ladder.rungs.clone());
+    assert_eq!(rungs(1), Some(vec![(Action::Observe, 0.001)]));
+    assert_eq!(rungs(2), None);
+    assert_eq!(rungs(3), Some(vec![(Action::Block, 0.0005)]));
+    let throttled = policies[4].as_ref().unwrap();
+    assert_eq!(throttled.ladder.rungs, [(Action::Throttle, 0.001)]);
+    assert_eq!(throttled.ladder.throttle, Duration::from_secs(1));
+    assert_eq!((throttled.header.as_str(), throttled.ladder.cool_down), ("x-anomaly-score", Duration::from_secs(300)));
+}
+
+#[test]
+fn without_a_word_nothing_is_scored_and_what_the_schema_shows_holds() {
+    let routes = routes(FULL);
+    assert_eq!(routes.anomaly, AnomalySettings::default());
+    assert!(routes.routes.iter().all(|route| route.action.as_ref().is_ok_and(|action| action.anomaly.is_none())));
+    assert_eq!(defaults::share(defaults::CONTAMINATION), "0.1%");
+    assert_eq!(defaults::share(defaults::CALLER_SHARE), "10%");
+    let rate = model::limits::parse_rate(defaults::THROTTLE_WRITTEN).unwrap();
+    assert_eq!(rate.period / rate.permits.get(), defaults::THROTTLE);
+}
+
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let fixtures = prop::sample::select(vec![
         FULL.as_bytes(),
         IDENTITY.as_bytes(),
         SECRETS.as_bytes(),
         GATEWAY.as_bytes(),
+        ANOMALY.as_bytes(),
         DEFAULT_BOOTSTRAP.as_bytes(),
     ]);
     let pieces = prop::sample::select(vec![

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, header};
 
+use crate::anomaly;
 use crate::auth::addresses::AddressRules;
 use crate::auth::issuer::{Accepted, Issuer, IssuerNumbers};
 use crate::auth::revocation::Revocations;
@@ -26,6 +27,7 @@ pub struct LongLived {
     pub revocations: Arc<Revocations>,
     pub ledger: Arc<Ledger>,
     pub cache: Arc<Cache>,
+    pub anomaly: Arc<anomaly::registry::Registry>,
 }
 
 /// What identity fields are called unless the configuration says otherwise.
@@ -90,7 +92,7 @@ impl std::fmt::Debug for CompiledPartner {
 }
 
 impl LongLived {
-    /// With so many bytes for verified tokens, and so many for answers.
+    /// With so many bytes for verified tokens, and so many for answers; without models, which whoever serves puts in.
     #[must_use]
     pub fn new(token_cache: usize, cache: usize) -> Self {
         Self {
@@ -98,6 +100,7 @@ impl LongLived {
             revocations: Arc::default(),
             ledger: Arc::default(),
             cache: Arc::new(Cache::new(cache)),
+            anomaly: Arc::default(),
         }
     }
 }

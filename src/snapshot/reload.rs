@@ -180,6 +180,7 @@ impl Reloader {
         let metrics: &Metrics = &self.builder.metrics;
         metrics.reload_succeeded(&published(next));
         metrics.retain_routes(&next.routes.iter().map(|route| &*route.name).collect::<Vec<_>>());
+        metrics.retain_anomalies(&next.anomalies().map(|(name, _)| &**name).collect::<Vec<_>>());
         metrics.set_limits(next.limit_names());
         metrics.retain_issuers(&next.gate.issuers.keys().map(|name| &**name).collect::<Vec<_>>());
         metrics.retain_partners(&next.gate.partners.iter().map(|(name, _)| &**name).collect::<Vec<_>>());

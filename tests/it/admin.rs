@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::client::Client;
-use crate::support::gateway::{NONE, routes};
+use crate::support::gateway::{NONE, forward_with, routes};
 use crate::support::upstream::Refusing;
 use crate::support::{TestGateway, Upstream, forward_all};
 
@@ -112,6 +112,56 @@ async fn the_cache_is_shown_and_nothing_is_purged_by_mistake() {
     }
     assert_eq!(purge("", r#"{"all": true}"#).await.0, 415);
     assert_eq!(purge(&format!("Origin: http://a.test\r\n{json}"), r#"{"all": true}"#).await.0, 403);
+}
+
+#[tokio::test]
+async fn what_routes_have_learned_is_shown_and_a_model_is_made_of_enough_only() {
+    let upstream = Upstream::echo();
+    let tagged = forward_with(upstream.address(), "", "anomaly: { action: tag, contamination: 0.5% }");
+    let gateway = TestGateway::build().set("anomaly", "{ folder: models, callers: 100 }").start(&tagged).await;
+    let (code, shown) = gateway.admin_get("/anomaly").await;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(code, 200);
+    let route = &shown["routes"][0];
+    assert_eq!((&route["route"], &route["state"]), (&"all".into(), &"not enough data: 0 of 2000".into()));
+    let rung = serde_json::json!({ "action": "tag", "share": 0.005, "score": null, "reachable": null });
+    assert_eq!((&route["rungs"][0], &route["expected_rate"], &route["model"]), (&rung, &0.005.into(), &Value::Null));
+    let (code, models) = gateway.admin_get("/anomaly/models").await;
+    let models: Value = serde_json::from_str(&models).unwrap();
+    assert_eq!((code, models), (200, serde_json::json!({ "count": 0, "models": [] })));
+    let (_, status) = gateway.admin_get("/status").await;
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!((&status["anomaly"]["routes"], &status["anomaly"]["with_a_model"]), (&1.into(), &0.into()));
+    assert_eq!(gateway.metrics_value(r#"sluice_anomaly_warm_up_ratio{route="all"}"#).await, 0.0);
+
+    for (query, expected) in
+        [("", 200), ("?route=all", 409), ("?route=other", 404), ("?route=", 400), ("?rout=all", 400)]
+    {
+        let (code, text) = gateway.admin_send("POST", &format!("/anomaly/train{query}"), "").await;
+        assert_eq!(code, expected, "{query}: {text}");
+    }
+    assert_eq!(gateway.admin_get("/anomaly/train").await.0, 405);
+    let page = "POST /anomaly/train HTTP/1.1\r\nHost: localhost\r\nOrigin: http://a.test\r\nContent-Length: 0\r\n\r\n";
+    assert_eq!(gateway.admin_request(page).await.status, 403);
+
+    gateway.reload_with(&forward_all(upstream.address())).await;
+    let (_, shown) = gateway.admin_get("/anomaly").await;
+    assert_eq!(serde_json::from_str::<Value>(&shown).unwrap()["routes"], serde_json::json!([]));
+    assert!(!gateway.admin_get("/metrics").await.1.contains("sluice_anomaly_requests_total{"), "its series are gone");
+}
+
+#[tokio::test]
+async fn a_route_whose_pinned_model_is_not_there_is_closed() {
+    let upstream = Upstream::echo();
+    let pinned = forward_with(upstream.address(), "", "anomaly: { model: 20261123T140000Z-1a2b3c4d }");
+    let complaint = TestGateway::build().try_start(&pinned).await.err().unwrap();
+    assert!(complaint.contains("anomaly.model") && complaint.contains("20261123T140000Z-1a2b3c4d"), "{complaint}");
+
+    let gateway = TestGateway::start(&forward_all(upstream.address())).await;
+    assert_eq!(gateway.get("/x").await.status, 200);
+    gateway.reload_with(&pinned).await;
+    gateway.get("/x").await.refused(503, "ROUTE_FAULTY");
+    assert!(gateway.admin_get("/status").await.1.contains("there is no model `20261123T140000Z-1a2b3c4d`"));
 }
 
 #[tokio::test]

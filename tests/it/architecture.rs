@@ -23,7 +23,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["base"]),
     (
         "snapshot",
-        &["auth", "base", "cache", "config", "partner", "rate_limit", "route", "telemetry", "transform", "upstream"],
+        &[
+            "anomaly",
+            "auth",
+            "base",
+            "cache",
+            "config",
+            "partner",
+            "rate_limit",
+            "route",
+            "telemetry",
+            "transform",
+            "upstream",
+        ],
     ),
     (
         "pipeline",
@@ -45,11 +57,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "listener",
         &["auth", "base", "cache", "config::checked", "forward", "pipeline", "snapshot", "telemetry", "transform"],
     ),
-    ("admin", &["auth", "base", "cache", "config::checked", "listener", "route", "snapshot", "store", "telemetry"]),
+    (
+        "admin",
+        &["anomaly", "auth", "base", "cache", "config::checked", "listener", "route", "snapshot", "store", "telemetry"],
+    ),
     (
         "app",
         &[
             "admin",
+            "anomaly",
             "auth",
             "base",
             "cache",

@@ -14,7 +14,7 @@ use super::super::defaults;
 use super::super::model::{self, At, List, Network, OrOff, Threads, gateway as written};
 use super::super::report::{Code, Diagnostic, Span};
 use super::super::yaml::{Reader, did_you_mean};
-use super::{cache, count, log_level, not_empty, positive, resolve, size, time, version};
+use super::{anomaly, cache, count, log_level, not_empty, positive, resolve, size, time, version};
 
 /// More threads than any machine has cores.
 const MAX_THREADS: u64 = 1_024;
@@ -46,6 +46,7 @@ pub(in crate::config) fn check(
     Some(Bootstrap {
         store: store(written.store.as_ref(), folder),
         cache: Cache { memory: cache::memory(part(&written.cache).memory.as_ref(), reader) },
+        anomaly: anomaly::folder_and_callers(&part(&written.anomaly), folder, reader),
         credentials: credentials(part(&written.credentials), folder, reader),
         file: Arc::clone(file),
         threads: threads(written.threads.as_ref(), reader),

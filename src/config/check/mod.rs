@@ -12,6 +12,7 @@ use super::yaml::Reader;
 use crate::base::{byte_size, duration};
 
 mod access;
+mod anomaly;
 mod cache;
 mod callers;
 mod claims;

@@ -9,13 +9,14 @@ use super::super::checked::identity::Auth;
 use super::super::checked::limits::LimitFields;
 use super::super::checked::{Engine, HostRewrite, Rewrite, RouteAction, RouteTarget, Timeouts};
 use super::super::defaults;
+use super::super::model::anomaly::RouteAnomaly;
 use super::super::model::{At, Count, OrOff, Text, limits as written_limits, routes as written};
 use super::super::report::{Code, Diagnostic, Span};
 use super::super::yaml::{Reader, did_you_mean, list_of};
 use super::callers::Callers;
 use super::headers::{self, Side};
 use super::template::{self, Makes};
-use super::{access, cache, limits, positive, time};
+use super::{access, anomaly, cache, limits, positive, time};
 use crate::base::{byte_size, host_pattern};
 use crate::route::{PathPattern, RouteMatch, Segment};
 
@@ -34,6 +35,7 @@ pub(super) struct Around<'a> {
     pub(super) max_body: Option<u64>,
     pub(super) engine: Option<&'a At<written::Engine>>,
     pub(super) limit_fields: Option<&'a At<written_limits::LimitFields>>,
+    pub(super) anomaly: Option<&'a At<OrOff<Box<RouteAnomaly>>>>,
 }
 
 /// What routes have named.
@@ -89,6 +91,8 @@ pub(super) fn check<'a>(
     let addresses = written.addresses.as_ref().map(|addresses| access::addresses(&addresses.value, reader));
     let of = cache::Of { route: written, matches, auth: auth.as_ref(), callers: around.callers };
     let (cache, invalidates) = (cache::check(&of, reader), cache::invalidates(&of, reader));
+    let of = anomaly::Of { route: written, otherwise: around.anomaly, auth: auth.as_ref(), callers: around.callers };
+    let anomaly = anomaly::check(&of, reader);
     let timeouts = timeouts(written.timeouts.as_ref().map(|timeouts| &*timeouts.value), &around.timeouts, reader);
     let places = written.keys.written.iter().map(|(key, span)| (*key, reader.location(*span)));
     let places: BTreeMap<_, _> = places.collect();
@@ -105,6 +109,7 @@ pub(super) fn check<'a>(
         max_body: written.max_body.as_ref().map_or(around.max_body, |limit| max_body(&limit.value)),
         allow_encoded_slash: written.allow_encoded_slash.as_ref().is_some_and(|allow| allow.value.0),
         engine: engine(written, around, reader),
+        anomaly,
         cache,
         invalidates,
         places,

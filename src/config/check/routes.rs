@@ -15,7 +15,7 @@ use super::expectation::{self, Names};
 use super::partner::limit_named_twice;
 use super::route::Used;
 use super::route::{self, Around, UpstreamState};
-use super::{BEYOND, matching, name_is_sound, not_reserved, upstream, version};
+use super::{BEYOND, anomaly, matching, name_is_sound, not_reserved, upstream, version};
 use crate::route::{RouteMatch, conflicts};
 
 /// The label of requests that no route matched.
@@ -38,6 +38,8 @@ pub(in crate::config) fn check(
         Timeouts { connect: defaults::CONNECT, first_byte: defaults::FIRST_BYTE, idle: defaults::IDLE, total: None };
     let timeouts = route::timeouts(defaults.timeouts.as_ref().map(|timeouts| &timeouts.value), &factory, reader);
     let max_body = defaults.max_body.as_ref().map_or(Some(defaults::MAX_BODY), |limit| route::max_body(&limit.value));
+    anomaly::defaults(defaults.anomaly.as_ref(), reader);
+    let settings = anomaly::settings(written.anomaly.as_ref(), reader);
     let (upstreams, states) = self::upstreams(written.upstreams.as_ref(), folder, reader);
     let callers = callers::check(written, folder, reader);
     let around = Around {
@@ -47,6 +49,7 @@ pub(in crate::config) fn check(
         max_body,
         engine: defaults.engine.as_ref(),
         limit_fields: defaults.rate_limit_fields.as_ref(),
+        anomaly: defaults.anomaly.as_ref(),
     };
     let mut used = Used::default();
     let mut routes = Vec::new();
@@ -78,6 +81,7 @@ pub(in crate::config) fn check(
         plans: callers.plans,
         partners: callers.partners,
         identity: callers.identity,
+        anomaly: settings,
         upstreams,
         routes,
     })

@@ -5,6 +5,11 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::super::defaults;
+
+/// Requests of a route that a model can be made from at most.
+pub const MAX_ROWS: usize = 16_384;
+
 /// `anomaly:` of a route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AnomalyPolicy {
@@ -61,4 +66,34 @@ pub struct AnomalySettings {
     pub max_blocked: f32,
     /// Models of a route that are kept.
     pub keep: usize,
+}
+
+impl Default for AnomalySettings {
+    fn default() -> Self {
+        Self {
+            warm_up: defaults::WARM_UP as usize,
+            retrain: defaults::RETRAIN,
+            half_life: defaults::HALF_LIFE,
+            caller_share: defaults::CALLER_SHARE as f32,
+            max_blocked: defaults::MAX_BLOCKED as f32,
+            keep: defaults::KEEP_MODELS as usize,
+        }
+    }
+}
+
+impl Action {
+    /// All of them, the mildest first.
+    pub const ALL: [Self; 5] = [Self::Observe, Self::Tag, Self::Throttle, Self::Challenge, Self::Block];
+
+    /// As it is written, and as logs and metrics have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Tag => "tag",
+            Self::Throttle => "throttle",
+            Self::Challenge => "challenge",
+            Self::Block => "block",
+        }
+    }
 }

@@ -40,6 +40,8 @@ model! {
         optional credentials: Credentials,
         /// The answers that are kept for routes with `cache`.
         optional cache: Cache,
+        /// What is learned for routes with `anomaly`.
+        optional anomaly: Anomaly,
         /// A mock of the partner API for tests. Not served when not written.
         optional sandbox: Sandbox,
     }
@@ -199,6 +201,15 @@ model! {
     Cache "`cache`" {
         /// Memory for all of them, everything counted. `off` keeps none.
         optional memory: OrOff<Size> = size(defaults::CACHE_MEMORY),
+    }
+
+    /// What is learned for routes with `anomaly`.
+    Anomaly "`anomaly`" {
+        /// Where models survive a restart, from the folder of this file. Made when it is not there. Without it, a restart learns
+        /// anew.
+        optional folder: Text,
+        /// Callers of routes whose ways are remembered; of those beyond, whoever was away for longest is forgotten.
+        optional callers: Count = defaults::CALLERS,
     }
 
     /// A mock of the partner API for tests.

@@ -8,6 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
 pub(crate) mod access;
+pub(crate) mod anomaly;
 pub(crate) mod cache;
 pub(crate) mod expectation;
 pub(crate) mod gateway;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::access::{Addresses, Auth};
+use super::anomaly::{AnomalySettings, RouteAnomaly};
 use super::cache::RouteCache;
 use super::expectation::Test;
 use super::identity::{Identity, Issuer, Partner};
@@ -29,6 +30,8 @@ model! {
         optional partners: Named<Guarded<Partner>>,
         /// How upstreams learn who calls.
         optional identity: Identity,
+        /// How models of what is usual are made, and how much may follow from them.
+        optional anomaly: AnomalySettings,
         /// The services behind the gateway, by name.
         optional upstreams: Named<Guarded<Upstream>>,
         /// What to do with which requests. The most specific route wins, wherever it stands.
@@ -45,6 +48,8 @@ model! {
         optional engine: Engine = "auto",
         /// Which answer fields tell clients about their limits.
         optional rate_limit_fields: LimitFields = "standard",
+        /// What is done about unusual requests; an action alone is its `action`. Nothing when not written.
+        optional anomaly: OrOff<Box<RouteAnomaly>> = "off",
     }
 
     /// How long an upstream may take.
@@ -100,6 +105,9 @@ model! {
         /// Which answer fields tell clients about their limits: `RateLimit` and `RateLimit-Policy` (`standard`), the older
         /// `X-RateLimit-*` too (`both`), or none. As `defaults` say when not written.
         optional rate_limit_fields: LimitFields,
+        /// What is done about unusual requests; an action alone is its `action`. `off` looks at none. As `defaults` say when not
+        /// written.
+        optional anomaly: OrOff<Box<RouteAnomaly>>,
         /// Forward to this upstream.
         optional upstream: Text,
         /// Send the client elsewhere.

@@ -79,7 +79,7 @@ codes! {
     CertificateName "E0227" "What tells a client certificate is malformed, or there is not exactly one of it.";
     ApiKeyId "E0228" "The id of an API key has characters that ids cannot have.";
     Request "E0229" "The request of a test is not a method and a target.";
-    Percent "E0230" "A part is not a whole number of percent, such as `10%`.";
+    Percent "E0230" "A part is not a number of percent that can be written here, such as `10%` or `0.5%`.";
     ListenerName "E0301" "Two listeners have the same name.";
     ListenerAddress "E0302" "The same address is listened on twice.";
     H2cWithTls "E0303" "`h2c` and `tls` exclude each other on a listener.";
@@ -139,6 +139,10 @@ codes! {
     CacheQuery "E0904" "A name of a query parameter in the key of a cache has a `*` that does not end it.";
     CacheTag "E0905" "A tag of answers is malformed, empty or too long.";
     CacheBypass "E0906" "A condition to pass by a cache is not exactly one of `header`, `cookie` and `query`.";
+    ModelVersion "E1001" "The version of an anomaly model is malformed, or pinned for all routes.";
+    AnomalyLadder "E1002" "A ladder of actions has no rung, or one that more requests reach than a milder one.";
+    AnomalyClash "E1003" "`ladder` excludes `action` and `contamination`.";
+    AnomalyCallers "E1004" "An action on callers is written for a route that cannot tell them apart, or whose callers have no token to renew.";
     UnusedUpstream "W0601" "No route uses this upstream.";
     UnregisteredMethod "W0602" "A request method is not registered with IANA; is it a spelling mistake?";
     RepeatedEntry "W0603" "The same entry is listed twice.";

@@ -71,6 +71,17 @@ families! {
     CACHE_COLLAPSED "sluice_cache_collapsed_total" Counter, [] "requests" "Requests that waited for an answer that another one had asked for, so that the upstream was asked once.";
     CACHE_BACKGROUND "sluice_cache_background_total" Counter, ["why"] "requests" "Requests to upstreams that no client waited for.";
     CACHE_AGE "sluice_cache_age_seconds" Histogram(AGE_BUCKETS), [] "seconds" "Age of the answers that were given from memory.";
+    ANOMALY_REQUESTS "sluice_anomaly_requests_total" Counter, ["route", "action"] "requests" "Requests that were scored, by what was done about them.";
+    ANOMALY_UNUSUAL "sluice_anomaly_unusual_total" Counter, ["route"] "requests" "Requests that were scored and reached a rung of the ladder, whatever is done there; with `observe` too.";
+    ANOMALY_REFUSED "sluice_anomaly_refused_total" Counter, ["route"] "requests" "Requests that were refused for being unusual: throttled, challenged or blocked.";
+    ANOMALY_MODEL_MADE "sluice_anomaly_model_timestamp_seconds" Gauge, ["route"] "seconds since 1970" "When the model that judges a route was made; not there before the first one.";
+    ANOMALY_MODEL_ROWS "sluice_anomaly_model_rows" Gauge, ["route"] "requests" "Requests that the model was made from.";
+    ANOMALY_WARM_UP "sluice_anomaly_warm_up_ratio" Gauge, ["route"] "0 to 1" "Requests that were kept to learn from, of those that a first model needs.";
+    ANOMALY_DRIFT "sluice_anomaly_drift_index" Gauge, ["route"] "index" "How far scores have moved from what the model has learned (population stability index); above 0.25 is drift; not there while too few were scored.";
+    ANOMALY_SHADOW "sluice_anomaly_shadow_total" Counter, ["route", "agreement"] "requests" "Requests that a model and its shadow have both scored, by which of them takes them for unusual; a route has these series from its first such request on.";
+    ANOMALY_TRAININGS "sluice_anomaly_trainings_total" Counter, ["result"] "models" "Attempts to make a model.";
+    ANOMALY_TRAINING_SECONDS "sluice_anomaly_training_seconds" Histogram(LATENCY_BUCKETS), [] "seconds" "Time that an attempt to make a model took, away from requests.";
+    ANOMALY_DAMAGED "sluice_anomaly_damaged_models_total" Counter, [] "files" "Files of the folder of models that could not be read.";
     PARTNER_REQUESTS "sluice_partner_requests_total" Counter, ["partner", "status_class"] "requests" "Finished requests of known partners.";
     CREDENTIALS "sluice_credentials_total" Counter, ["method", "result"] "credentials" "Credentials that came with requests, by how they fared.";
     LIMITED "sluice_limit_refusals_total" Counter, ["limit"] "requests" "Requests that a limit refused, or would have refused, were it not only observed.";
@@ -133,13 +144,18 @@ pub const LABELS: &[Label] = &[
     Label { name: "reason", values: "every code of [reasons](reasons.md), present from the start" },
     Label { name: "partner", values: "name of a partner, `other` beyond 1000 partners" },
     Label { name: "limit", values: "name of a limit, `other` beyond 1000 limits" },
+    Label {
+        name: "action",
+        values: "`observe`, `tag`, `throttle`, `challenge`, `block`; `held_back` when `max_blocked` did not let it happen",
+    },
+    Label { name: "agreement", values: "`both`, `only_model`, `only_shadow`, `neither`" },
     Label { name: "method", values: "`jwt`, `api_key`, `certificate`" },
     Label { name: "listener", values: "name of a listener" },
     Label { name: "upstream", values: "name of an upstream, `other` beyond 1000 upstreams" },
     Label { name: "issuer", values: "name of an issuer, `other` beyond 200 issuers" },
     Label {
         name: "result",
-        values: "cache: `hit`, `miss`, `stale`, `stale_error`, `revalidated`, `expired`, `vary_miss`, `refetch`, `bypass`, `method`; credentials: `cached` (a token that was verified before), `accepted`, `refused`; handshakes: `ok`, `failed`, `timeout`; upstream connections: `opened`, `reused`, `refused`, `timeout`, `tls`; keys of issuers and reloads: `success`, `failure`",
+        values: "cache: `hit`, `miss`, `stale`, `stale_error`, `revalidated`, `expired`, `vary_miss`, `refetch`, `bypass`, `method`; credentials: `cached` (a token that was verified before), `accepted`, `refused`; handshakes: `ok`, `failed`, `timeout`; upstream connections: `opened`, `reused`, `refused`, `timeout`, `tls`; keys of issuers and reloads: `success`, `failure`; models: `made`, `unsaved` (it judges, and a restart loses it), `too_few` (requests to learn from)",
     },
     Label {
         name: "version",

@@ -62,6 +62,13 @@ impl Series {
         self.labelled(labels).set_gauge(gauge);
     }
 
+    /// A gauge that is not whole.
+    pub(super) fn fraction(&mut self, labels: &[&str], value: f64) {
+        let mut gauge = proto::Gauge::default();
+        gauge.set_value(value);
+        self.labelled(labels).set_gauge(gauge);
+    }
+
     /// `number` gives how many fell into each bucket, the one without a bound last, and behind that the sum in microseconds; of all
     /// threads.
     pub(super) fn histogram(&mut self, labels: &[&str], number: impl Fn(usize) -> u64) {

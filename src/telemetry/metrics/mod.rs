@@ -4,6 +4,7 @@
 //! requests and connections each thread counts for itself, and a scrape adds it up; what seldom changes is in the metrics
 //! of the `prometheus` crate.
 
+mod anomaly;
 mod cache;
 mod caller;
 mod capped;
@@ -27,6 +28,7 @@ use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+pub use anomaly::{AnomalyCounts, AnomalyMetrics, AnomalyNumbers, Training};
 pub use cache::{Background, CACHE_RESULTS, CacheMetrics, CacheNumbers};
 pub use caller::{Credential, DecisionMetrics, PartnerMetrics};
 pub use catalogue::{AGE_BUCKETS, FAMILIES, Family, Kind, LABELS, LATENCY_BUCKETS, Label, PROCESS};
@@ -34,6 +36,7 @@ pub use connection::{Handshake, ListenerMetrics, OpenConnection, UpstreamConnect
 pub use issuer::IssuerMetrics;
 pub use route::RouteMetrics;
 
+use self::anomaly::Anomalies;
 use self::caller::Callers;
 use self::connection::{Listeners, Upstreams};
 use self::exposition::Series;
@@ -42,7 +45,7 @@ use self::route::Routes;
 use self::sharded::{Counter, Sharded};
 
 /// Routes with series of their own, retired ones included until [`Metrics::retain_routes`]; further ones share `other`.
-/// A route has 46 series, and with a cache 10 more.
+/// A route has 46 series, with a cache 10 more, and with anomaly checks 16 more.
 pub const MAX_ROUTES: usize = 2_000;
 /// Upstreams with series of their own, likewise. An upstream has 7 series.
 pub const MAX_UPSTREAMS: usize = 1_000;
@@ -72,6 +75,7 @@ struct Inner {
     callers: Arc<Callers>,
     issuers: Arc<Issuers>,
     cache: CacheMetrics,
+    anomalies: Arc<Anomalies>,
     /// Up and down.
     requests_in_flight: Arc<Sharded<Counter>>,
     reloads_succeeded: IntCounter,
@@ -129,6 +133,7 @@ impl Metrics {
             callers: Callers::register(&registry, threads, MAX_PARTNERS, MAX_LIMITS),
             issuers: Issuers::register(&registry, MAX_ISSUERS),
             cache: CacheMetrics::register(&registry, threads),
+            anomalies: Anomalies::register(&registry, threads, MAX_ROUTES),
             requests_in_flight: in_flight(&registry, threads),
             reloads_succeeded: reloads.with_label_values(&["success"]),
             reloads_failed: reloads.with_label_values(&["failure"]),
@@ -223,6 +228,27 @@ impl Metrics {
     #[must_use]
     pub fn cache(&self) -> &CacheMetrics {
         &self.0.cache
+    }
+
+    /// The handles of a route with anomaly checks: the same again for the same name.
+    #[must_use]
+    pub fn anomaly(&self, route: &str) -> AnomalyMetrics {
+        self.0.anomalies.get(route)
+    }
+
+    /// Removes the series of anomaly checks of routes that are not in this list.
+    pub fn retain_anomalies(&self, routes: &[&str]) {
+        self.0.anomalies.retain(routes);
+    }
+
+    /// An attempt to make a model has ended.
+    pub fn trained(&self, result: Training, took: Duration) {
+        self.0.anomalies.trained(result, took);
+    }
+
+    /// So many files of models could not be read.
+    pub fn damaged_models(&self, files: usize) {
+        self.0.anomalies.damaged(files);
     }
 
     /// Counts a request as in flight until the guard is dropped.

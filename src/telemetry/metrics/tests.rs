@@ -57,6 +57,9 @@ fn the_exposition_has_exactly_what_the_catalogue_says() {
     let metrics = Metrics::new();
     metrics.route("orders").observe(&Record { cache: Some("hit"), ..record(200, None) });
     metrics.listener("public").refused();
+    let anomaly = metrics.anomaly("orders");
+    anomaly.compared(true, false);
+    anomaly.set(&AnomalyNumbers { model: Some((Duration::from_secs(1), 1)), warm_up: 0.5, drift: Some(0.1) });
     metrics.partner("acme").observe(200);
     metrics.set_limits(["standard.rate_limit"].into_iter());
     metrics.decisions().limited("standard.rate_limit");
@@ -320,4 +323,55 @@ fn the_cache_shows_what_it_has_counted_itself_and_what_is_counted_for_it() {
         assert_eq!(value(&metrics, series), Some(expected), "{series}");
     }
     assert_eq!(cache.collapsed_so_far(), 1);
+}
+
+#[test]
+fn anomaly_checks_are_counted_by_what_was_done() {
+    use crate::config::checked::anomaly::Action;
+
+    let metrics = Metrics::new();
+    let route = metrics.anomaly("orders");
+    route.scored(Action::Observe);
+    route.scored(Action::Observe);
+    route.scored(Action::Block);
+    route.held_back();
+    route.unusual();
+    route.refused();
+    let requests = |action: &str| format!("sluice_anomaly_requests_total{{action=\"{action}\",route=\"orders\"}}");
+    let agreement =
+        |agreement: &str| format!("sluice_anomaly_shadow_total{{agreement=\"{agreement}\",route=\"orders\"}}");
+    assert_eq!(value(&metrics, &agreement("both")), None, "there is no shadow");
+    assert_eq!(value(&metrics, "sluice_anomaly_model_timestamp_seconds{route=\"orders\"}"), None);
+    assert_eq!(value(&metrics, "sluice_anomaly_drift_index{route=\"orders\"}"), None);
+    for (by_model, by_shadow) in [(true, true), (true, false), (false, true), (false, true), (false, false)] {
+        route.compared(by_model, by_shadow);
+    }
+    route.set(&AnomalyNumbers { model: Some((Duration::from_secs(7), 2_000)), warm_up: 1.0, drift: Some(0.5) });
+    metrics.trained(Training::Made, Duration::from_millis(2));
+    metrics.damaged_models(2);
+    for (series, expected) in [
+        (requests("observe"), 2.0),
+        (requests("tag"), 0.0),
+        (requests("block"), 1.0),
+        (requests("held_back"), 1.0),
+        (agreement("both"), 1.0),
+        (agreement("only_model"), 1.0),
+        (agreement("only_shadow"), 2.0),
+        (agreement("neither"), 1.0),
+        ("sluice_anomaly_unusual_total{route=\"orders\"}".to_owned(), 1.0),
+        ("sluice_anomaly_refused_total{route=\"orders\"}".to_owned(), 1.0),
+        ("sluice_anomaly_model_timestamp_seconds{route=\"orders\"}".to_owned(), 7.0),
+        ("sluice_anomaly_model_rows{route=\"orders\"}".to_owned(), 2000.0),
+        ("sluice_anomaly_warm_up_ratio{route=\"orders\"}".to_owned(), 1.0),
+        ("sluice_anomaly_drift_index{route=\"orders\"}".to_owned(), 0.5),
+        ("sluice_anomaly_trainings_total{result=\"made\"}".to_owned(), 1.0),
+        ("sluice_anomaly_trainings_total{result=\"too_few\"}".to_owned(), 0.0),
+        ("sluice_anomaly_training_seconds_count".to_owned(), 1.0),
+        ("sluice_anomaly_damaged_models_total".to_owned(), 2.0),
+    ] {
+        assert_eq!(value(&metrics, &series), Some(expected), "{series}");
+    }
+    assert_eq!(route.counts().actions, [2, 0, 0, 0, 1]);
+    metrics.retain_anomalies(&[]);
+    assert_eq!(value(&metrics, &requests("observe")), None);
 }

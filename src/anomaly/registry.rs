@@ -1,0 +1,349 @@
+//! What outlives every snapshot: routes under watch by their names, models, and when they are made anew.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+
+use super::ladder::Safety;
+use super::model::folder::{self, Folder};
+use super::model::{Model, Seen};
+use super::profile::Profiles;
+use super::reservoir::{self, Reservoir};
+use super::training::{Drift, train};
+use super::watch::{Shared, Watch};
+use crate::config::checked::anomaly::{AnomalyPolicy, AnomalySettings, MAX_ROWS};
+
+/// Callers that whoever serves nobody has.
+const FEW: usize = 1_024;
+/// After rows that were not enough for a model, the next attempt.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// One for a process. Everything in it may be called from any thread; training blocks its caller and nobody else.
+#[derive(Debug)]
+pub struct Registry {
+    pub shared: Shared,
+    settings: ArcSwap<AnomalySettings>,
+    models: Models,
+    watched: Mutex<BTreeMap<Arc<str>, Watched>>,
+    fallback: Mutex<Attempts>,
+    /// Held while models are made, so that none is made twice.
+    training: Mutex<()>,
+}
+
+/// Where models come from.
+#[derive(Debug)]
+struct Models {
+    folder: Option<Folder>,
+    /// Without serving: every version that is pinned counts as there.
+    is_detached: bool,
+    /// The newest first.
+    kept: Mutex<Vec<Arc<Model>>>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    /// Held by the snapshots that have the route.
+    watch: Weak<Watch>,
+    attempts: Attempts,
+    pinned: Option<Arc<str>>,
+    shadow: Option<Arc<str>>,
+}
+
+/// What came of an attempt to make a model.
+#[derive(Debug)]
+pub struct Trained {
+    /// `None` is the model for routes that have none of their own.
+    pub route: Option<Arc<str>>,
+    pub took: Duration,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug)]
+pub enum Outcome {
+    Made(Arc<Model>),
+    /// It judges, and a restart loses it.
+    Unsaved(Arc<Model>, folder::Error),
+    /// What was left of the rows was not enough.
+    TooFew,
+}
+
+/// What is known of a route beside its model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Numbers {
+    /// Requests that are kept to learn from, and those that a first model needs.
+    pub rows: usize,
+    pub needed: usize,
+    /// Requests that were seen since the route is under watch.
+    pub seen: u64,
+    pub drift: Option<f32>,
+}
+
+/// When a model was last made, or tried.
+#[derive(Clone, Copy, Debug, Default)]
+struct Attempts {
+    /// Since 1970 UTC.
+    last: Option<Duration>,
+    has_failed: bool,
+}
+
+impl Attempts {
+    fn is_due(self, now: Duration, every: Duration) -> bool {
+        let pause = if self.has_failed { every.min(RETRY) } else { every };
+        // A clock that was set back must not end all training.
+        self.last.and_then(|last| now.checked_sub(last)).is_none_or(|since| since >= pause)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For whoever decides without serving: nothing is kept, and every version that is pinned counts as there.
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new(Models { folder: None, is_detached: true, kept: Mutex::default() }, FEW)
+    }
+}
+
+impl Registry {
+    /// Reads what the folder has. Files that cannot be read are told, and left where they are.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be made.
+    pub fn open(folder: Option<&Path>, callers: usize) -> Result<(Self, Vec<folder::Error>), folder::Error> {
+        let folder = folder.map(Folder::open).transpose()?;
+        let (models, damaged) = folder.as_ref().map(Folder::load).unwrap_or_default();
+        let registry = Self::new(Models { folder, is_detached: false, kept: Mutex::new(models) }, callers);
+        let fallback = registry.models.newest(None);
+        lock(&registry.fallback).last = fallback.as_ref().map(|model| model.made_at);
+        registry.shared.fallback.store(fallback);
+        Ok((registry, damaged))
+    }
+
+    fn new(models: Models, callers: usize) -> Self {
+        let settings = AnomalySettings::default();
+        let safety = Safety::new(settings.max_blocked);
+        Self {
+            shared: Shared { profiles: Profiles::new(callers), fallback: ArcSwapOption::empty(), safety },
+            settings: ArcSwap::from_pointee(settings),
+            models,
+            watched: Mutex::default(),
+            fallback: Mutex::default(),
+            training: Mutex::default(),
+        }
+    }
+
+    #[must_use]
+    pub fn settings(&self) -> Arc<AnomalySettings> {
+        self.settings.load_full()
+    }
+
+    /// What holds from now on. What was seen stays, and counts as the new settings say.
+    pub fn configure(&self, settings: &AnomalySettings) {
+        self.shared.safety.set_share(settings.max_blocked);
+        self.settings.store(Arc::new(settings.clone()));
+        let sample = sample(settings);
+        for watch in self.watches() {
+            let mut reservoir = lock(&watch.reservoir);
+            if reservoir.settings() != sample {
+                let rows = reservoir.rows();
+                *reservoir = Reservoir::new(sample, fastrand::u64(..));
+                rows.iter().for_each(|Seen { caller, at, row }| reservoir.offer(*caller, *at, row));
+            }
+        }
+    }
+
+    /// The watch of a route: the one that is there, as long as some snapshot has it. From now on it judges by what the policy
+    /// names, or by the newest model of the route.
+    ///
+    /// # Errors
+    ///
+    /// A model that is pinned is not there: such a route has to be closed, not left without checks.
+    pub fn watch(&self, route: &Arc<str>, policy: &AnomalyPolicy) -> Result<Arc<Watch>, String> {
+        let mut watched = lock(&self.watched);
+        let model = match &policy.model {
+            Some(version) => self.models.pinned("model", version)?,
+            None => self.models.newest(Some(route)),
+        };
+        let shadow = policy.shadow.as_ref().map(|version| self.models.pinned("shadow", version)).transpose()?.flatten();
+        let running = watched.get(route).and_then(|one| Some((one.watch.upgrade()?, one.attempts)));
+        let (watch, attempts) = running.unwrap_or_else(|| {
+            let sample = sample(&self.settings());
+            let last = self.models.newest(Some(route)).map(|model| model.made_at);
+            let watch = Watch::new(Arc::clone(route), sample, fastrand::u64(..));
+            (Arc::new(watch), Attempts { last, has_failed: false })
+        });
+        judge_by(&watch, model);
+        watch.shadow.store(shadow);
+        let (pinned, shadow) = (policy.model.clone(), policy.shadow.clone());
+        watched.insert(Arc::clone(route), Watched { watch: Arc::downgrade(&watch), attempts, pinned, shadow });
+        Ok(watch)
+    }
+
+    /// What is known of a route under watch.
+    #[must_use]
+    pub fn numbers(&self, watch: &Watch) -> Numbers {
+        let (rows, seen) = {
+            let reservoir = lock(&watch.reservoir);
+            (reservoir.len(), reservoir.offered())
+        };
+        Numbers { rows, seen, needed: self.settings.load().warm_up, drift: lock(&watch.drift).index() }
+    }
+
+    /// All models that can be pinned, the newest first.
+    #[must_use]
+    pub fn models(&self) -> Vec<Arc<Model>> {
+        lock(&self.models.kept).clone()
+    }
+
+    /// Makes the models that are due at this time since 1970 UTC. Blocks, for less than a second for each.
+    #[must_use]
+    pub fn tick(&self, now: Duration) -> Vec<Trained> {
+        let every = self.settings.load().retrain;
+        self.train(now, None, |attempts| attempts.is_due(now, every))
+    }
+
+    /// Makes models now, of one route or of all; of those with enough rows for one.
+    #[must_use]
+    pub fn train_now(&self, route: Option<&str>, now: Duration) -> Vec<Trained> {
+        self.train(now, route, |_| true)
+    }
+
+    fn watches(&self) -> Vec<Arc<Watch>> {
+        let mut watched = lock(&self.watched);
+        watched.retain(|_, one| one.watch.strong_count() > 0);
+        watched.values().filter_map(|one| one.watch.upgrade()).collect()
+    }
+
+    fn train(&self, now: Duration, only: Option<&str>, is_due: impl Fn(Attempts) -> bool) -> Vec<Trained> {
+        let _one_at_a_time = lock(&self.training);
+        let needed = self.settings.load().warm_up;
+        let mut trained = Vec::new();
+        for watch in self.watches() {
+            let attempts = lock(&self.watched).get(&watch.route).map_or(Attempts::default(), |one| one.attempts);
+            if only.is_some_and(|only| *only != *watch.route) || !is_due(attempts) {
+                continue;
+            }
+            let rows = lock(&watch.reservoir).rows();
+            if rows.len() >= needed {
+                trained.push(self.make(Some(&watch.route), rows, now));
+            }
+        }
+        let fallback = *lock(&self.fallback);
+        if only.is_none() && is_due(fallback) {
+            let rows = self.mixed();
+            if rows.len() >= needed {
+                trained.push(self.make(None, rows, now));
+            }
+        }
+        trained
+    }
+
+    fn make(&self, route: Option<&Arc<str>>, rows: Vec<Seen>, now: Duration) -> Trained {
+        let began = crate::base::clock::now();
+        let before = self.models.newest(route.map(|route| &**route));
+        let model = train(route.cloned(), rows, before.as_deref(), now).map(Arc::new);
+        let attempts = Attempts { last: Some(now), has_failed: model.is_none() };
+        match route {
+            None => *lock(&self.fallback) = attempts,
+            Some(route) => {
+                if let Some(one) = lock(&self.watched).get_mut(route) {
+                    one.attempts = attempts;
+                }
+            }
+        }
+        let outcome = model.map_or(Outcome::TooFew, |model| match self.adopt(&model) {
+            Ok(()) => Outcome::Made(model),
+            Err(error) => Outcome::Unsaved(model, error),
+        });
+        Trained { route: route.cloned(), took: began.elapsed(), outcome }
+    }
+
+    /// Lets a new model judge where none is pinned, and keeps it.
+    fn adopt(&self, model: &Arc<Model>) -> Result<(), folder::Error> {
+        let keep = self.settings.load().keep;
+        let pinned: Vec<Arc<str>> = {
+            // Whoever asks for the newest meanwhile waits, and gets this one.
+            let watched = lock(&self.watched);
+            let pinned =
+                watched.values().flat_map(|one| [&one.pinned, &one.shadow]).flatten().cloned().collect::<Vec<_>>();
+            self.models.add(model, keep, &pinned);
+            match &model.route {
+                None => self.shared.fallback.store(Some(Arc::clone(model))),
+                Some(route) => {
+                    let unpinned = watched.get(route).filter(|one| one.pinned.is_none());
+                    if let Some(watch) = unpinned.and_then(|one| one.watch.upgrade()) {
+                        judge_by(&watch, Some(Arc::clone(model)));
+                    }
+                }
+            }
+            pinned
+        };
+        let saved = self.models.folder.as_ref().map(|folder| folder.save(model, keep, &pinned));
+        saved.transpose().map(drop)
+    }
+
+    /// Of every route as much as of any other, for routes that are new; nothing when there is one route only.
+    fn mixed(&self) -> Vec<Seen> {
+        let mut all: Vec<Vec<Seen>> = self.watches().iter().map(|watch| lock(&watch.reservoir).rows()).collect();
+        all.retain(|rows| !rows.is_empty());
+        if all.len() < 2 {
+            return Vec::new();
+        }
+        let each = (MAX_ROWS / all.len()).max(1);
+        all.into_iter()
+            .flat_map(|rows| {
+                let step = rows.len().div_ceil(each);
+                rows.into_iter().step_by(step)
+            })
+            .collect()
+    }
+}
+
+impl Models {
+    fn newest(&self, route: Option<&str>) -> Option<Arc<Model>> {
+        lock(&self.kept).iter().find(|model| model.route.as_deref() == route).cloned()
+    }
+
+    fn pinned(&self, key: &str, version: &str) -> Result<Option<Arc<Model>>, String> {
+        let found = lock(&self.kept).iter().find(|model| *model.version == *version).cloned();
+        if found.is_some() || self.is_detached {
+            return Ok(found);
+        }
+        Err(match &self.folder {
+            Some(folder) => format!("anomaly.{key}: there is no model `{version}` in {}", folder.path().display()),
+            None => format!("anomaly.{key}: there is no model `{version}`: gateway.yaml says no `anomaly.folder`"),
+        })
+    }
+
+    /// As the newest; so many of each route stay, and those that are pinned.
+    fn add(&self, model: &Arc<Model>, number: usize, pinned: &[Arc<str>]) {
+        let mut kept = lock(&self.kept);
+        kept.insert(0, Arc::clone(model));
+        let mut of_route: HashMap<Option<Arc<str>>, usize> = HashMap::new();
+        kept.retain(|model| {
+            let seen = of_route.entry(model.route.clone()).or_default();
+            *seen += 1;
+            *seen <= number || pinned.contains(&model.version)
+        });
+    }
+}
+
+fn judge_by(watch: &Watch, model: Option<Arc<Model>>) {
+    let before = watch.model.swap(model.clone());
+    if before.map(|model| Arc::clone(&model.version)) != model.map(|model| Arc::clone(&model.version)) {
+        // Its scores say nothing about those of the model before.
+        *lock(&watch.drift) = Drift::default();
+    }
+}
+
+fn sample(settings: &AnomalySettings) -> reservoir::Settings {
+    reservoir::Settings { capacity: MAX_ROWS, half_life: settings.half_life, share: settings.caller_share }
+}
+
+#[cfg(test)]
+mod tests;

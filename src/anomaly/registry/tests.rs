@@ -1,0 +1,153 @@
+use super::*;
+use crate::anomaly::forest::{Forest, Options, Rows};
+use crate::anomaly::ladder::{Action, Ladder};
+use crate::anomaly::model::{Part, Tails};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn policy(model: Option<&str>, shadow: Option<&str>) -> AnomalyPolicy {
+    AnomalyPolicy {
+        ladder: Ladder {
+            rungs: vec![(Action::Observe, 0.001)],
+            cool_down: Duration::from_secs(300),
+            throttle: Duration::from_secs(1),
+        },
+        header: http::HeaderName::from_static("x-anomaly-score"),
+        explain: false,
+        model: model.map(Into::into),
+        shadow: shadow.map(Into::into),
+    }
+}
+
+fn model(version: &str, route: Option<&str>, made_at: Duration) -> Arc<Model> {
+    let values = [0.0, 1.0, 2.0, 3.0];
+    let part = || Part {
+        forest: Forest::grow(Rows { columns: 1, values: &values }, Options::default()).unwrap(),
+        tails: Tails::of(&mut [0.4, 0.5, 0.6]),
+        medians: Box::new([1.5]),
+    };
+    Arc::new(Model {
+        version: version.into(),
+        route: route.map(Into::into),
+        made_at,
+        window: (Duration::ZERO, made_at),
+        rows: 4,
+        arrival: part(),
+        outcome: part(),
+    })
+}
+
+/// With these models, the newest first.
+fn registry(models: Vec<Arc<Model>>) -> Registry {
+    Registry::new(Models { folder: None, is_detached: false, kept: Mutex::new(models) }, 1_000)
+}
+
+fn version(of: &ArcSwapOption<Model>) -> Option<Arc<str>> {
+    of.load().as_ref().map(|model| Arc::clone(&model.version))
+}
+
+#[test]
+fn a_watch_lives_as_long_as_somebody_has_it() {
+    let registry = registry(Vec::new());
+    let first = registry.watch(&"orders".into(), &policy(None, None)).unwrap();
+    let again = registry.watch(&"orders".into(), &policy(None, None)).unwrap();
+    assert!(Arc::ptr_eq(&first, &again));
+    let other = registry.watch(&"prices".into(), &policy(None, None)).unwrap();
+    assert!(!Arc::ptr_eq(&first, &other));
+    assert_eq!(registry.watches().len(), 2);
+    drop((first, again));
+    assert_eq!(registry.watches().len(), 1);
+    assert_eq!(lock(&registry.watched).len(), 1, "nothing is left of a route that is gone");
+}
+
+#[test]
+fn the_newest_model_of_the_route_judges_unless_one_is_pinned() {
+    let (new, old) = (model("2", Some("orders"), 2 * HOUR), model("1", Some("orders"), HOUR));
+    let registry = registry(vec![model("3", Some("prices"), 3 * HOUR), new, old]);
+    let route = "orders".into();
+    let watch = registry.watch(&route, &policy(None, None)).unwrap();
+    assert_eq!(version(&watch.model).as_deref(), Some("2"));
+    assert_eq!(version(&watch.shadow), None);
+    registry.watch(&route, &policy(Some("1"), Some("3"))).unwrap();
+    assert_eq!(version(&watch.model).as_deref(), Some("1"));
+    assert_eq!(version(&watch.shadow).as_deref(), Some("3"));
+    registry.watch(&route, &policy(None, None)).unwrap();
+    assert_eq!((version(&watch.model).as_deref(), version(&watch.shadow)), (Some("2"), None));
+}
+
+#[test]
+fn a_pinned_model_that_is_not_there_is_an_error_and_changes_nothing() {
+    let registry = registry(vec![model("1", Some("orders"), HOUR)]);
+    let route = "orders".into();
+    let watch = registry.watch(&route, &policy(None, None)).unwrap();
+    for (wrong, key) in [(policy(Some("9"), None), "anomaly.model"), (policy(None, Some("9")), "anomaly.shadow")] {
+        let error = registry.watch(&route, &wrong).unwrap_err();
+        assert!(error.contains(key) && error.contains("`9`") && error.contains("anomaly.folder"), "{error}");
+    }
+    assert_eq!(version(&watch.model).as_deref(), Some("1"));
+    assert!(Registry::default().watch(&route, &policy(Some("9"), Some("8"))).is_ok(), "nothing is served from there");
+}
+
+#[test]
+fn a_new_model_judges_at_once_but_where_another_one_is_pinned() {
+    let registry = registry(vec![model("1", Some("orders"), HOUR)]);
+    let free = registry.watch(&"prices".into(), &policy(None, None)).unwrap();
+    let pinned = registry.watch(&"orders".into(), &policy(Some("1"), None)).unwrap();
+    registry.adopt(&model("2", Some("prices"), 2 * HOUR)).unwrap();
+    registry.adopt(&model("3", Some("orders"), 2 * HOUR)).unwrap();
+    registry.adopt(&model("4", None, 2 * HOUR)).unwrap();
+    assert_eq!(version(&free.model).as_deref(), Some("2"));
+    assert_eq!(version(&pinned.model).as_deref(), Some("1"));
+    assert_eq!(version(&registry.shared.fallback).as_deref(), Some("4"));
+    registry.watch(&"orders".into(), &policy(None, None)).unwrap();
+    assert_eq!(version(&pinned.model).as_deref(), Some("3"), "it waited for the pin to be taken off");
+}
+
+#[test]
+fn so_many_models_of_a_route_are_kept_and_those_that_are_pinned() {
+    let registry = registry(vec![model("0", Some("orders"), HOUR), model("p", Some("prices"), HOUR)]);
+    registry.configure(&AnomalySettings { keep: 2, ..AnomalySettings::default() });
+    let _pinned = registry.watch(&"orders".into(), &policy(Some("0"), None)).unwrap();
+    for version in ["1", "2", "3"] {
+        registry.adopt(&model(version, Some("orders"), 2 * HOUR)).unwrap();
+    }
+    let versions: Vec<_> = registry.models().iter().map(|model| model.version.to_string()).collect();
+    assert_eq!(versions, ["3", "2", "0", "p"]);
+}
+
+#[test]
+fn settings_hold_for_watches_that_are_there_and_for_those_to_come() {
+    let registry = registry(Vec::new());
+    let before = registry.watch(&"orders".into(), &policy(None, None)).unwrap();
+    let settings = AnomalySettings { half_life: HOUR, caller_share: 0.5, warm_up: 300, ..AnomalySettings::default() };
+    registry.configure(&settings);
+    let after = registry.watch(&"prices".into(), &policy(None, None)).unwrap();
+    for watch in [before, after] {
+        assert_eq!(lock(&watch.reservoir).settings(), sample(&settings));
+        assert_eq!(registry.numbers(&watch), Numbers { rows: 0, needed: 300, seen: 0, drift: None });
+    }
+}
+
+#[test]
+fn nothing_is_made_of_nothing() {
+    let registry = registry(Vec::new());
+    let watch = registry.watch(&"orders".into(), &policy(None, None)).unwrap();
+    assert!(registry.tick(HOUR).is_empty() && registry.train_now(None, HOUR).is_empty());
+    assert!(registry.train_now(Some("orders"), HOUR).is_empty());
+    assert_eq!(version(&watch.model), None);
+}
+
+#[test]
+fn a_model_is_due_after_its_time_and_after_a_failure_earlier() {
+    let now = 10 * HOUR;
+    for (last, has_failed, expected) in [
+        (None, false, true),
+        (Some(now - HOUR), false, true),
+        (Some(now - HOUR / 2), false, false),
+        (Some(now - RETRY), true, true),
+        (Some(now - RETRY / 2), true, false),
+        (Some(now + HOUR), false, true),
+    ] {
+        assert_eq!(Attempts { last, has_failed }.is_due(now, HOUR), expected, "{last:?} {has_failed}");
+    }
+}

@@ -1,0 +1,44 @@
+//! Models of what is usual: read before anything is served, made anew while it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::StartError;
+use crate::admin::anomaly::note;
+use crate::anomaly::registry::Registry;
+use crate::base::clock;
+use crate::config::checked::Anomaly;
+use crate::telemetry::metrics::Metrics;
+
+/// How soon after it is due a model is made.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Reads the folder, if there is one. A file that is damaged is said and counted, and keeps nothing from starting: what it
+/// held is learned anew.
+pub(super) fn open(settings: &Anomaly, metrics: &Metrics) -> Result<Arc<Registry>, StartError> {
+    let (registry, damaged) = Registry::open(settings.folder.as_deref(), settings.callers)?;
+    for error in &damaged {
+        tracing::warn!(%error, "a model cannot be read");
+    }
+    metrics.damaged_models(damaged.len());
+    Ok(Arc::new(registry))
+}
+
+/// Makes models when they are due, away from requests and from what else control does.
+pub(super) async fn train(registry: Arc<Registry>, metrics: Metrics, mut stopped: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(EVERY);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            _ = stopped.changed() => return,
+        }
+        let registry = Arc::clone(&registry);
+        match tokio::task::spawn_blocking(move || registry.tick(clock::since_epoch())).await {
+            Ok(trained) => trained.iter().for_each(|one| note(one, &metrics)),
+            Err(error) => tracing::error!(%error, "training"),
+        }
+    }
+}
