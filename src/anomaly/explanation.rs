@@ -21,7 +21,7 @@ pub struct Explanation {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Because {
-    /// Of [`FEATURES`](super::features::FEATURES).
+    /// Of [`FEATURES`](super::features::FEATURES), or `running` or `window`.
     pub feature: &'static str,
     /// Its part in what made the request unusual, of 1.
     pub share: f32,
@@ -64,6 +64,12 @@ impl Explanation {
             ),
         };
         Self { reasons: positive.into_iter().take(MOST).map(because).collect() }
+    }
+
+    /// A reason that lies outside of the request goes before those of its features, of which the last may have to go.
+    pub(super) fn put_first(&mut self, feature: &'static str, text: &str) {
+        self.reasons.truncate(MOST - 1);
+        self.reasons.insert(0, Because { feature, share: 1.0, text: text.to_owned() });
     }
 
     /// For one field of the log: `header_bytes:0.41 path_new:0.30 time_of_day:0.12`.

@@ -200,6 +200,16 @@ impl Registry {
         lock(&self.models.kept).clone()
     }
 
+    /// Ends a window of every caller: what it did is held against what it usually does. To be called at even intervals; visits every profile.
+    pub fn close_windows(&self) {
+        let watches: HashMap<u64, Arc<Watch>> = self.watches().into_iter().map(|watch| (watch.number, watch)).collect();
+        self.shared.profiles.each(|place, profile| {
+            if let Some(watch) = watches.get(&place.route) {
+                watch.close_window(profile);
+            }
+        });
+    }
+
     /// Makes the models that are due at this time since 1970 UTC. Blocks, for less than a second for each.
     #[must_use]
     pub fn tick(&self, now: Duration) -> Vec<Trained> {

@@ -12,7 +12,7 @@ use crate::base::clock;
 use crate::config::checked::Anomaly;
 use crate::telemetry::metrics::Metrics;
 
-/// How soon after it is due a model is made.
+/// The window in which what a caller does is held against its usual; and how soon after it is due a model is made.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Reads the folder, if there is one. A file that is damaged is said and counted, and keeps nothing from starting: what it
@@ -36,7 +36,11 @@ pub(super) async fn train(registry: Arc<Registry>, metrics: Metrics, mut stopped
             _ = stopped.changed() => return,
         }
         let registry = Arc::clone(&registry);
-        match tokio::task::spawn_blocking(move || registry.tick(clock::since_epoch())).await {
+        let ticked = tokio::task::spawn_blocking(move || {
+            registry.close_windows();
+            registry.tick(clock::since_epoch())
+        });
+        match ticked.await {
             Ok(trained) => trained.iter().for_each(|one| note(one, &metrics)),
             Err(error) => tracing::error!(%error, "training"),
         }

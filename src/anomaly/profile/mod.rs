@@ -2,7 +2,8 @@
 
 use super::features::{Arrival, Outcome, Row, Target, column, log, mix};
 use super::ladder::Standing;
-use super::shift::Counts;
+use super::running::Running;
+use super::shift::{Counts, Usual};
 
 mod baseline;
 mod pace;
@@ -20,12 +21,16 @@ const ERROR_WEIGHT: f32 = 1.0 / 32.0;
 /// A caller on a route; less than 768 bytes, and no allocation of its own.
 ///
 /// As long as fewer than 16 requests were seen, nothing is usual and nothing is new: the columns that say so are missing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Profile {
     /// Where the caller stands on the ladder.
     pub standing: Standing,
     /// What the caller did in the window that runs.
     pub counts: Counts,
+    /// What the caller usually does in a window.
+    pub usual_window: Usual,
+    /// How unusual the outcomes of its requests are of late.
+    pub running: Running,
     /// Up to [`KNOWN`].
     requests: u16,
     /// Share of errors among the answers.
@@ -43,29 +48,6 @@ pub struct Profile {
     templates: Generations<8>,
     /// Paths of the window that runs.
     distinct: Distinct,
-}
-
-impl Default for Profile {
-    fn default() -> Self {
-        Self {
-            standing: Standing::default(),
-            counts: Counts { rarity: 1.0, ..Counts::default() },
-            requests: 0,
-            errors: 0.0,
-            pace: Pace::default(),
-            url_length: Baseline::default(),
-            header_bytes: Baseline::default(),
-            request_body: Baseline::default(),
-            duration: Baseline::default(),
-            response_bytes: Baseline::default(),
-            orders: Recent::default(),
-            clients: Recent::default(),
-            networks: Recent::default(),
-            paths: Generations::default(),
-            templates: Generations::default(),
-            distinct: Distinct::default(),
-        }
-    }
 }
 
 impl Profile {
