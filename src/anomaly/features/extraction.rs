@@ -3,6 +3,8 @@
 use std::f32::consts::TAU;
 use std::time::Duration;
 
+use http::Method;
+
 use super::table::{CONTENT_TYPES, METHODS, STATUSES, column};
 use super::{Arrival, Outcome, Row, Target};
 
@@ -18,13 +20,13 @@ pub fn milliseconds(duration: Duration) -> f32 {
 }
 
 impl Row {
-    /// Fills the columns that depend on the request alone; those that depend on the caller are left as they are.
-    pub(in crate::anomaly) fn read(&mut self, arrival: &Arrival<'_>, target: &Target) {
+    /// Fills the columns that depend on the request alone; those that depend on the caller are left as they are, for
+    /// [`Profile::meet`](crate::anomaly::profile::Profile::meet).
+    pub fn read(&mut self, arrival: &Arrival<'_>) -> Target {
+        let target = Target::of(arrival.path, arrival.query, arrival.caller);
         let row = &mut self.0;
-        let method = arrival.method.as_str();
-        let one = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
-        one_hot(row, const { column("method") }, METHODS, Some(one));
-        row[const { column("method_length") }] = method.len() as f32;
+        one_hot(row, const { column("method") }, METHODS, Some(method(arrival.method)));
+        row[const { column("method_length") }] = arrival.method.as_str().len() as f32;
         row[const { column("url_length") }] = log(target.length as f32);
         row[const { column("header_bytes") }] = log(arrival.fields.bytes as f32);
         row[const { column("header_count") }] = arrival.fields.count as f32;
@@ -38,6 +40,7 @@ impl Row {
         row[const { column("time_of_day") }] = sine;
         row[const { column("time_of_day") + 1 }] = cosine;
         row[const { column("token_age") }] = arrival.token_age.map_or(f32::NAN, |age| log(age.as_secs_f32()));
+        target
     }
 
     /// As [`Row::read`], of what came of it.
@@ -61,9 +64,26 @@ impl Outcome {
 }
 
 /// `one` of the columns is 1, all others are 0.
+#[inline]
 fn one_hot(row: &mut [f32], start: usize, labels: &[&str], one: Option<usize>) {
-    for (at, column) in row.iter_mut().skip(start).take(labels.len()).enumerate() {
-        *column = f32::from(one == Some(at));
+    let Some(columns) = row.get_mut(start..start + labels.len()) else { return };
+    columns.fill(0.0);
+    if let Some(column) = one.and_then(|one| columns.get_mut(one)) {
+        *column = 1.0;
+    }
+}
+
+/// The place in [`METHODS`].
+fn method(method: &Method) -> usize {
+    match *method {
+        Method::GET => 0,
+        Method::POST => 1,
+        Method::PUT => 2,
+        Method::PATCH => 3,
+        Method::DELETE => 4,
+        Method::HEAD => 5,
+        Method::OPTIONS => 6,
+        _ => 7,
     }
 }
 

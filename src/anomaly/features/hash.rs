@@ -32,6 +32,21 @@ fn words(seed: u64, bytes: &[u8], set: u64) -> u64 {
     for word in whole {
         state = mix(state ^ (u64::from_le_bytes(*word) | set));
     }
-    let last = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-    mix(state ^ (last | set))
+    mix(state ^ (last(rest) | set))
+}
+
+/// Fewer than eight bytes in one word: for all of one length, different words. Read in two that may overlap.
+#[inline]
+fn last(rest: &[u8]) -> u64 {
+    match (rest.first_chunk::<4>(), rest.last_chunk::<4>(), rest) {
+        (Some(first), Some(last), _) => {
+            u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+        }
+        (_, _, [first, .., last]) => {
+            let middle = rest[rest.len() / 2];
+            u64::from(*first) << 16 | u64::from(middle) << 8 | u64::from(*last)
+        }
+        (_, _, [only]) => u64::from(*only),
+        _ => 0,
+    }
 }

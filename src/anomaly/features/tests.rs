@@ -19,7 +19,7 @@ const EMPTY: Arrival<'_> = Arrival {
 
 fn read(arrival: &Arrival<'_>) -> Row {
     let mut row = Row::default();
-    row.read(arrival, &Target::of(arrival.path, arrival.query, arrival.caller));
+    row.read(arrival);
     row
 }
 

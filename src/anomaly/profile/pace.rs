@@ -7,15 +7,17 @@ use crate::anomaly::features::{Row, column, log, milliseconds};
 
 /// After which a request weighs less by 1/e; so the weights add up to requests per minute.
 const DECAY: Duration = Duration::from_secs(60);
-/// Between two rates that are learned: a burst must not become usual by its own number.
-const SAMPLE: Duration = Duration::from_secs(10);
+/// Seconds between two rates that are learned: a burst must not become usual by its own number.
+const SAMPLE: u64 = 10;
 
 /// When requests came.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pace {
-    last: Option<Duration>,
-    sampled: Duration,
-    /// Of all requests until the last.
+    /// Nanoseconds.
+    last: u64,
+    /// Seconds.
+    sampled: u32,
+    /// Of all requests until the last; 0 before the first.
     weight: f32,
     pub gap: Baseline,
     pub rate: Baseline,
@@ -25,16 +27,16 @@ impl Pace {
     /// Fills the columns by the requests before this one.
     pub fn arrive(&mut self, at: Duration, row: &mut Row) {
         let (mut gap, mut gap_z, mut rate, mut rate_z) = (f32::NAN, f32::NAN, f32::NAN, f32::NAN);
-        if let Some(last) = self.last {
-            let since = at.saturating_sub(last);
+        if self.weight > 0.0 {
+            let since = at.saturating_sub(Duration::from_nanos(self.last));
             gap = log(milliseconds(since));
             gap_z = self.gap.judge(gap);
             self.weight *= (-since.as_secs_f32() / DECAY.as_secs_f32()).exp();
             rate = log(self.weight);
             rate_z = self.rate.z(rate);
-            if at.saturating_sub(self.sampled) >= SAMPLE {
+            if at.as_secs().saturating_sub(u64::from(self.sampled)) >= SAMPLE {
                 self.rate.learn(rate);
-                self.sampled = at;
+                self.sampled = u32::try_from(at.as_secs()).unwrap_or(u32::MAX);
             }
         }
         row.0[const { column("inter_arrival") }] = gap;
@@ -43,6 +45,6 @@ impl Pace {
         row.0[const { column("request_rate_z") }] = rate_z;
         self.weight += 1.0;
         // Requests of several threads may come out of order.
-        self.last = self.last.max(Some(at));
+        self.last = self.last.max(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX));
     }
 }

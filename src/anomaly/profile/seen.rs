@@ -9,6 +9,9 @@ impl Recent {
     pub fn note(&mut self, hash: u64) -> bool {
         // 0 stands for a place that is free.
         let hash = ((hash >> 32) as u32).max(1);
+        if self.0.first() == Some(&hash) {
+            return true;
+        }
         let found = self.0.iter().position(|seen| *seen == hash);
         let end = found.unwrap_or(self.0.len() - 1);
         if let Some(front) = self.0.get_mut(..=end) {
