@@ -10,6 +10,7 @@ pub mod forest;
 pub mod ladder;
 pub mod model;
 pub mod profile;
+pub mod registry;
 pub mod reservoir;
 pub mod shift;
 pub mod training;

@@ -87,6 +87,9 @@ reasons! {
     RateLimited "RATE_LIMITED" 429 Client "Too many requests." "Wait as long as `Retry-After` says, and spread requests.";
     QuotaExceeded "QUOTA_EXCEEDED" 429 Client "The quota of this period is used up." "Wait for the next period, as `Retry-After` says, or ask for a larger quota.";
     ConcurrencyLimited "CONCURRENCY_LIMITED" 429 Client "Too many requests at the same time." "Wait for answers before sending more.";
+    Anomalous "ANOMALOUS" 403 Client "The request is too unusual for its caller and this route." "Ask whoever runs this service; operators: `anomaly` of the route, and `anomaly_why` in the access log.";
+    AnomalyThrottled "ANOMALY_THROTTLED" 429 Client "Requests of this caller were unusual, so that fewer are taken for a while." "Wait as long as `Retry-After` says; operators: `anomaly` of the route.";
+    ReauthenticationRequired "REAUTHENTICATION_REQUIRED" 401 Client "Requests of this caller were unusual: a credential that was issued since is needed." "Authenticate anew and send the request again (RFC 9470).";
     OnlyIfCached "ONLY_IF_CACHED" 504 Gateway "The request takes nothing but a stored answer, and there is none that it may have." "Send the request without `only-if-cached` (RFC 9111 section 5.2.1.7).";
     BodyTooLarge "BODY_TOO_LARGE" 413 Client "The request body is larger than this route accepts." "Send a smaller body, or raise `max_body` of the route.";
     BodyTimeout "BODY_TIMEOUT" 408 Client "The request body stopped arriving." "Send the body without long pauses; check the network.";
@@ -127,7 +130,8 @@ impl Reason {
             | Self::BodyTooLarge
             | Self::RateLimited
             | Self::QuotaExceeded
-            | Self::ConcurrencyLimited => GrpcStatus::ResourceExhausted,
+            | Self::ConcurrencyLimited
+            | Self::AnomalyThrottled => GrpcStatus::ResourceExhausted,
             Self::CredentialMissing
             | Self::JwtMalformed
             | Self::JwtIssuer
@@ -143,13 +147,15 @@ impl Reason {
             | Self::ApiKeyExpired
             | Self::CertificateUnknown
             | Self::CertificateExpired
-            | Self::CredentialRevoked => GrpcStatus::Unauthenticated,
+            | Self::CredentialRevoked
+            | Self::ReauthenticationRequired => GrpcStatus::Unauthenticated,
             Self::AddressDenied
             | Self::PartnerUnknown
             | Self::PartnerDisabled
             | Self::PartnerDenied
             | Self::ScopeMissing
-            | Self::ClaimDenied => GrpcStatus::PermissionDenied,
+            | Self::ClaimDenied
+            | Self::Anomalous => GrpcStatus::PermissionDenied,
             // gRPC clients read an unknown path as an unknown method, and 404 as UNIMPLEMENTED.
             Self::VersionUnsupported
             | Self::MethodUnsupported

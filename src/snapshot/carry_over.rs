@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::cache::{CompiledCache, tags};
 use super::gate::{self, CompiledIdentity, CompiledIssuer, CompiledPartner, Gate, Guard, LongLived};
-use super::{CompiledAction, CompiledRoute, CompiledUpstream, Snapshot, Target};
+use super::{CompiledAction, CompiledAnomaly, CompiledRoute, CompiledUpstream, Snapshot, Target};
 use crate::auth::issuer::Issuer;
 use crate::auth::sign::IdentitySigner;
 use crate::base::clock;
@@ -188,6 +188,8 @@ impl Builder {
             }
             let mut kept = gate::credential_fields(&written.auth);
             kept.extend_from_slice(built.kept);
+            let anomaly: Option<CompiledAnomaly> = None;
+            kept.extend(anomaly.as_ref().map(|anomaly| anomaly.policy.header.clone()));
             let request_edits = RequestEdits::compile(&written.request_headers, &kept);
             let cache = written.cache.as_ref().map(|policy| {
                 CompiledCache::compile(&name, &written, policy, &names, (built.identity, built.written_issuers))
@@ -195,7 +197,7 @@ impl Builder {
             let cache = cache.transpose().map_err(|error| vec![format!("cache.tags: {error}")])?;
             let invalidates =
                 tags(&written.invalidates, &names).map_err(|error| vec![format!("invalidates: {error}")])?;
-            Ok(CompiledAction { guard, request_edits, cache, invalidates, written, target })
+            Ok(CompiledAction { guard, request_edits, cache, anomaly, invalidates, written, target })
         });
         CompiledRoute { log_name: Escaped::new(&name), name, at, matches, action, metrics }
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, header};
 
+use crate::anomaly;
 use crate::auth::addresses::AddressRules;
 use crate::auth::issuer::{Accepted, Issuer, IssuerNumbers};
 use crate::auth::revocation::Revocations;
@@ -26,6 +27,7 @@ pub struct LongLived {
     pub revocations: Arc<Revocations>,
     pub ledger: Arc<Ledger>,
     pub cache: Arc<Cache>,
+    pub anomaly: Arc<anomaly::registry::Registry>,
 }
 
 /// What identity fields are called unless the configuration says otherwise.
@@ -98,6 +100,7 @@ impl LongLived {
             revocations: Arc::default(),
             ledger: Arc::default(),
             cache: Arc::new(Cache::new(cache)),
+            anomaly: Arc::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The published state: one immutable, compiled form of `routes.yaml`, pinned by every request for as long as it lasts.
 
+mod anomaly;
 mod cache;
 mod carry_over;
 mod gate;
@@ -23,6 +24,7 @@ use crate::transform::rewrite::{CompiledRewrite, CompiledTemplate};
 use crate::upstream::Cluster;
 use crate::upstream::trust::Trust;
 
+pub use anomaly::CompiledAnomaly;
 pub use cache::CompiledCache;
 pub use carry_over::Builder;
 pub use gate::{CompiledAccess, CompiledIdentity, CompiledMethod, CompiledPartner, Gate, Guard, LongLived};
@@ -64,6 +66,7 @@ pub struct CompiledAction {
     pub guard: Guard,
     pub request_edits: RequestEdits,
     pub cache: Option<CompiledCache>,
+    pub anomaly: Option<CompiledAnomaly>,
     /// Tags that are purged when a request that changes something succeeds.
     pub invalidates: Box<[CompiledTemplate]>,
     pub target: Target,

@@ -23,7 +23,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("store", &["base"]),
     (
         "snapshot",
-        &["auth", "base", "cache", "config", "partner", "rate_limit", "route", "telemetry", "transform", "upstream"],
+        &[
+            "anomaly",
+            "auth",
+            "base",
+            "cache",
+            "config",
+            "partner",
+            "rate_limit",
+            "route",
+            "telemetry",
+            "transform",
+            "upstream",
+        ],
     ),
     (
         "pipeline",

@@ -4,6 +4,7 @@
 //! requests and connections each thread counts for itself, and a scrape adds it up; what seldom changes is in the metrics
 //! of the `prometheus` crate.
 
+mod anomaly;
 mod cache;
 mod caller;
 mod capped;
