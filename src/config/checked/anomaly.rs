@@ -62,3 +62,20 @@ pub struct AnomalySettings {
     /// Models of a route that are kept.
     pub keep: usize,
 }
+
+impl Action {
+    /// All of them, the mildest first.
+    pub const ALL: [Self; 5] = [Self::Observe, Self::Tag, Self::Throttle, Self::Challenge, Self::Block];
+
+    /// As it is written, and as logs and metrics have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Tag => "tag",
+            Self::Throttle => "throttle",
+            Self::Challenge => "challenge",
+            Self::Block => "block",
+        }
+    }
+}

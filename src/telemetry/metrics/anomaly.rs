@@ -1,8 +1,16 @@
-//! What anomaly checks made of requests.
+//! What is counted of anomaly checks.
 
-use super::RouteMetrics;
+use crate::config::checked::anomaly::Action;
 
-impl RouteMetrics {
-    /// A request that was checked: what was done, whether less than what was wanted, and whether the shadow agrees.
-    pub const fn anomaly(&self, _action: &'static str, _held_back: bool, _shadow_agrees: Option<bool>) {}
+#[derive(Clone)]
+pub struct AnomalyMetrics;
+
+impl AnomalyMetrics {
+    pub const fn scored(&self, _action: Action) {}
+
+    pub const fn held_back(&self) {}
+
+    pub const fn refused(&self) {}
+
+    pub const fn compared(&self, _by_model: bool, _by_shadow: bool) {}
 }

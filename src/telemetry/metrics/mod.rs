@@ -28,6 +28,7 @@ use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
 
+pub use anomaly::AnomalyMetrics;
 pub use cache::{Background, CACHE_RESULTS, CacheMetrics, CacheNumbers};
 pub use caller::{Credential, DecisionMetrics, PartnerMetrics};
 pub use catalogue::{AGE_BUCKETS, FAMILIES, Family, Kind, LABELS, LATENCY_BUCKETS, Label, PROCESS};
