@@ -41,7 +41,7 @@ const STRANGER: u64 = 0;
 /// `ANOMALOUS`, `ANOMALY_THROTTLED`, `REAUTHENTICATION_REQUIRED`.
 pub(super) fn check<V: RequestView>(
     gate: &Gate,
-    CompiledAnomaly { policy, watch }: &CompiledAnomaly,
+    CompiledAnomaly { policy, watch, .. }: &CompiledAnomaly,
     request: &V,
     resource: &Resource<'_>,
     Undecided { facts, anomaly, .. }: &mut Undecided<'_>,
@@ -196,19 +196,31 @@ impl<'a> Tag<'a> {
             while out.ends_with(b"0") && !out.ends_with(b".0") {
                 out.pop();
             }
-            let _ = write!(out, ";rarity_ppm={};action={}", millionths.max(1), word(self.action));
+            let _ = write!(out, ";rarity_ppm={};action={}", millionths.max(1), self.action.as_str());
         });
     }
 }
 
 /// Learns from what came of a request, but for one that it refused itself: whoever is refused teaches nothing.
 pub(super) fn leave(exchange: &Exchange, outcome: &Outcome) {
-    let Some((CompiledAnomaly { policy, watch }, arrived)) = of(exchange) else { return };
-    if refuses(&arrived.verdict).is_none() {
+    let Some((check, arrived)) = of(exchange) else { return };
+    let CompiledAnomaly { policy, watch, metrics } = check;
+    let is_refused = refuses(&arrived.verdict).is_some();
+    if !is_refused {
         watch.leave(&exchange.snapshot.gate.lasting.anomaly.shared, &mut arrived.clone(), outcome);
     }
-    let agrees = shadow_agrees(arrived, &policy.ladder);
-    exchange.metrics().anomaly(word(arrived.verdict.action), arrived.held_back.is_some(), agrees);
+    if arrived.judged.is_some() {
+        metrics.scored(arrived.verdict.action);
+    }
+    if arrived.held_back.is_some() {
+        metrics.held_back();
+    }
+    if is_refused {
+        metrics.refused();
+    }
+    if let Some((by_model, by_shadow)) = unusual_by(arrived, &policy.ladder) {
+        metrics.compared(by_model, by_shadow);
+    }
 }
 
 fn of(exchange: &Exchange) -> Option<(&CompiledAnomaly, &Arrived)> {
@@ -216,10 +228,10 @@ fn of(exchange: &Exchange) -> Option<(&CompiledAnomaly, &Arrived)> {
     Some((action.anomaly.as_ref()?, exchange.anomaly.as_ref()?))
 }
 
-/// Whether both models would have led to the same rung.
-fn shadow_agrees(arrived: &Arrived, ladder: &Ladder) -> Option<bool> {
-    let rung = |rarity| ladder.rungs.iter().rev().find(|(_, share)| rarity <= *share).map(|(action, _)| *action);
-    Some(rung(arrived.judged?.rarity) == rung(arrived.shadow?.rarity))
+/// Whether the model takes it for unusual, by the mildest rung and what is known before it is forwarded; whether the shadow does.
+fn unusual_by(arrived: &Arrived, ladder: &Ladder) -> Option<(bool, bool)> {
+    let (_, mildest) = ladder.rungs.first()?;
+    Some((arrived.judged?.rarity <= *mildest, arrived.shadow?.rarity <= *mildest))
 }
 
 /// What the access log says of it.
@@ -230,20 +242,8 @@ pub(super) fn unusual(arrived: &Arrived) -> Unusual<'_> {
     why.iter_mut().zip(because).for_each(|(why, because)| *why = &because.text);
     Unusual {
         judged: judged.map(|judged| (judged.score, verdict.rarity)),
-        action: (verdict.action > Action::Observe).then(|| word(verdict.action)),
+        action: (verdict.action > Action::Observe || explanation.is_some()).then(|| verdict.action.as_str()),
         why,
-    }
-}
-
-/// As it is written in the configuration.
-#[must_use]
-pub const fn word(action: Action) -> &'static str {
-    match action {
-        Action::Observe => "observe",
-        Action::Tag => "tag",
-        Action::Throttle => "throttle",
-        Action::Challenge => "challenge",
-        Action::Block => "block",
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod act;
 mod admit;
-pub mod anomaly;
+mod anomaly;
 pub mod cached;
 pub mod caller;
 mod credential;

@@ -8,7 +8,6 @@ use super::sheet::Sheet;
 use crate::anomaly::{Action, Arrived};
 use crate::base::duration;
 use crate::config::checked::anomaly::{AnomalyPolicy, Ladder};
-use crate::pipeline::anomaly::word;
 use crate::snapshot::CompiledAnomaly;
 
 impl Explained<'_> {
@@ -20,7 +19,7 @@ impl Explained<'_> {
             let (held, pause) = (duration::format(ladder.cool_down), duration::format(ladder.throttle));
             sheet.say("  held", format!("for {held} after the last such request; throttled to one in {pause}"));
         }
-        if !ladder.rungs.is_empty() {
+        if ladder.rungs.iter().any(|(action, _)| *action >= Action::Tag) {
             let clients = if *explain { ", refused clients why" } else { "" };
             sheet.say("  told", format!("the upstream, in {header}{clients}"));
         }
@@ -29,7 +28,7 @@ impl Explained<'_> {
             sheet.say("  shadow", format!("{shadow}, which decides nothing"));
         }
         if let Some(Arrived { judged: Some(judged), verdict, explanation, .. }) = self.decision.anomaly() {
-            let says = format!("{:.3}, rarity {:.6}: {}", judged.score, verdict.rarity, word(verdict.action));
+            let says = format!("{:.3}, rarity {:.6}: {}", judged.score, verdict.rarity, verdict.action.as_str());
             sheet.say("  score", says);
             let because = explanation.iter().flat_map(|explanation| &explanation.reasons);
             because.for_each(|because| sheet.say("", &*because.text));
@@ -39,14 +38,14 @@ impl Explained<'_> {
     pub(super) fn anomaly_json(&self) -> Value {
         let Some(check) = self.action().and_then(|action| action.anomaly.as_ref()) else { return Value::Null };
         let AnomalyPolicy { ladder, header, explain, model, shadow } = &*check.policy;
-        let rungs = ladder.rungs.iter().map(|(action, share)| (word(*action).to_owned(), percent(*share).into()));
+        let rungs = ladder.rungs.iter().map(|(action, share)| (action.as_str().to_owned(), percent(*share).into()));
         let arrived = self.decision.anomaly();
         let judged = arrived.and_then(|arrived| Some((arrived, arrived.judged?))).map(|(arrived, judged)| {
             let because = arrived.explanation.iter().flat_map(|explanation| &explanation.reasons);
             json!({
                 "score": judged.score,
                 "rarity": arrived.verdict.rarity,
-                "action": word(arrived.verdict.action),
+                "action": arrived.verdict.action.as_str(),
                 "why": because.map(|because| &*because.text).collect::<Vec<_>>(),
             })
         });
@@ -80,11 +79,8 @@ impl Explained<'_> {
 }
 
 fn terms(ladder: &Ladder) -> String {
-    let rung = |(action, share): &(Action, f32)| format!("{} {}", word(*action), percent(*share));
+    let rung = |(action, share): &(Action, f32)| format!("{} {}", action.as_str(), percent(*share));
     let rungs: Vec<_> = ladder.rungs.iter().map(rung).collect();
-    if rungs.is_empty() {
-        return "observe: scored and logged, nothing else".to_owned();
-    }
     format!("{} of usual requests", rungs.join(", "))
 }
 
@@ -106,7 +102,7 @@ mod tests {
             cool_down: Duration::from_secs(300),
             throttle: Duration::from_secs(1),
         };
-        assert_eq!(terms(&ladder(&[])), "observe: scored and logged, nothing else");
+        assert_eq!(terms(&ladder(&[(Action::Observe, 0.005)])), "observe 0.5% of usual requests");
         let written = [(Action::Tag, 0.02), (Action::Throttle, 0.005), (Action::Block, 0.0005)];
         assert_eq!(terms(&ladder(&written)), "tag 2%, throttle 0.5%, block 0.05% of usual requests");
     }

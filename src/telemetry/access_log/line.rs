@@ -66,7 +66,7 @@ pub const FIELDS: &[Field] = &[
         "anomaly_action",
         "string",
         "the request reached a rung",
-        "What was done: `tag`, `throttle`, `challenge` or `block`.",
+        "What was done: `observe`, `tag`, `throttle`, `challenge` or `block`.",
     ),
     field(
         "anomaly_why",
