@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::anomaly::Watch;
+use crate::anomaly::{Arrived, Watch};
 use crate::config::checked::anomaly::AnomalyPolicy;
 use crate::telemetry::metrics::AnomalyMetrics;
 
@@ -10,4 +10,9 @@ pub struct CompiledAnomaly {
     pub policy: Arc<AnomalyPolicy>,
     pub watch: Arc<Watch>,
     pub metrics: AnomalyMetrics,
+}
+
+impl CompiledAnomaly {
+    /// Counts what was made of a request; once for each.
+    pub const fn count(&self, _arrived: &Arrived) {}
 }
