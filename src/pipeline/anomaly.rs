@@ -23,7 +23,7 @@ use crate::base::clock;
 use crate::base::field::Known;
 use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
-use crate::config::checked::anomaly::{AnomalyPolicy, Ladder};
+use crate::config::checked::anomaly::AnomalyPolicy;
 use crate::snapshot::{CompiledAction, CompiledAnomaly, Gate};
 use crate::telemetry::{REASONS_TOLD, Unusual};
 use crate::transform::lines::FieldLines;
@@ -204,34 +204,16 @@ impl<'a> Tag<'a> {
 /// Learns from what came of a request, but for one that it refused itself: whoever is refused teaches nothing.
 pub(super) fn leave(exchange: &Exchange, outcome: &Outcome) {
     let Some((check, arrived)) = of(exchange) else { return };
-    let CompiledAnomaly { policy, watch, metrics } = check;
-    let is_refused = refuses(&arrived.verdict).is_some();
-    if !is_refused {
-        watch.leave(&exchange.snapshot.gate.lasting.anomaly.shared, &mut arrived.clone(), outcome);
+    if refuses(&arrived.verdict).is_none() {
+        let shared = &exchange.snapshot.gate.lasting.anomaly.shared;
+        check.watch.leave(shared, &mut arrived.clone(), outcome);
     }
-    if arrived.judged.is_some() {
-        metrics.scored(arrived.verdict.action);
-    }
-    if arrived.held_back.is_some() {
-        metrics.held_back();
-    }
-    if is_refused {
-        metrics.refused();
-    }
-    if let Some((by_model, by_shadow)) = unusual_by(arrived, &policy.ladder) {
-        metrics.compared(by_model, by_shadow);
-    }
+    check.count(arrived);
 }
 
 fn of(exchange: &Exchange) -> Option<(&CompiledAnomaly, &Arrived)> {
     let action = exchange.route()?.action.as_ref().ok()?;
     Some((action.anomaly.as_ref()?, exchange.anomaly.as_ref()?))
-}
-
-/// Whether the model takes it for unusual, by the mildest rung and what is known before it is forwarded; whether the shadow does.
-fn unusual_by(arrived: &Arrived, ladder: &Ladder) -> Option<(bool, bool)> {
-    let (_, mildest) = ladder.rungs.first()?;
-    Some((arrived.judged?.rarity <= *mildest, arrived.shadow?.rarity <= *mildest))
 }
 
 /// What the access log says of it.

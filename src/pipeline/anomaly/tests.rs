@@ -6,6 +6,7 @@ use crate::anomaly::Row;
 use crate::anomaly::explanation::{Because, Explanation};
 use crate::anomaly::model::Judgement;
 use crate::anomaly::profile::Place;
+use crate::config::checked::anomaly::Ladder;
 use crate::pipeline::caller::By;
 use crate::route::Params;
 
@@ -98,19 +99,6 @@ fn the_log_says_what_was_done_and_why() {
     let usual = Arrived { judged: None, ..arrived(Verdict { rarity: 1.0, ..verdict(Action::Observe) }) };
     let Unusual { judged, action, why } = unusual(&usual);
     assert_eq!((judged, action, why), (None, None, [""; 3]));
-}
-
-#[test]
-fn models_are_compared_by_what_they_take_for_unusual() {
-    let by = |one, other| {
-        let judged = |rarity: Option<f32>| rarity.map(|rarity| Judgement { score: 0.5, rarity });
-        let arrived = Arrived { judged: judged(one), shadow: judged(other), ..arrived(verdict(Action::Observe)) };
-        unusual_by(&arrived, &policy(false).ladder)
-    };
-    assert_eq!(by(Some(0.5), Some(0.03)), Some((false, false)));
-    assert_eq!(by(Some(0.02), Some(0.5)), Some((true, false)));
-    assert_eq!(by(Some(0.5), Some(0.0001)), Some((false, true)));
-    assert_eq!((by(None, Some(0.5)), by(Some(0.5), None)), (None, None));
 }
 
 #[test]
