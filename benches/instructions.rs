@@ -219,6 +219,7 @@ fn finished(at: usize, [route, upstream, snapshot]: &[Escaped; 3]) -> Record<'_>
         reason: None,
         limit: None,
         observed: &[],
+        anomaly: None,
         cache: None,
         upstream: Some(upstream),
         endpoint: Some(SocketAddr::from(([10, 0, 12, 8], 8080))),

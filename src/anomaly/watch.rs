@@ -100,8 +100,9 @@ impl Watch {
         shared.safety.earn();
         let place = Place { route: self.number, caller: arrival.caller };
         let mut row = Row::default();
+        let target = row.read(arrival);
         let look = |profile: &mut Profile| {
-            profile.arrive(arrival, &mut row);
+            profile.meet(arrival, &target, &mut row);
             (profile.standing, profile.running.rarity(), profile.counts.rarity)
         };
         let (standing, running, window) = shared.profiles.with(place, look);

@@ -1,5 +1,7 @@
 //! `WWW-Authenticate`: how to get in, for whoever was not let in (RFC 9110 §11.6.1, RFC 6750 §3).
 
+use std::time::Duration;
+
 use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 
 use crate::base::reason::Reason;
@@ -34,6 +36,13 @@ pub(super) fn insufficient_scope(needed: &Scopes, detail: &str) -> (HeaderName, 
     let scopes: Vec<&str> = scopes.map(|scope| &**scope).collect();
     let challenge = Challenge::new("Bearer").error(Some("insufficient_scope"), detail);
     if scopes.is_empty() { challenge.field() } else { challenge.parameter("scope", &scopes.join(" ")).field() }
+}
+
+/// For a good token whose authentication is too long ago (RFC 9470 §3): one that is younger than `max_age`, in whole seconds, would do.
+#[must_use]
+pub fn insufficient_authentication(max_age: Duration, detail: &str) -> (HeaderName, HeaderValue) {
+    let challenge = Challenge::new("Bearer").error(Some("insufficient_user_authentication"), detail);
+    challenge.parameter("max_age", &max_age.as_secs().to_string()).field()
 }
 
 /// `scope-token` of RFC 6749 §3.3.

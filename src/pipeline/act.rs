@@ -10,6 +10,7 @@ use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderName, HeaderValue};
 
 use super::admit::Admitted;
+use super::anomaly::Tag;
 use super::cached::{Found, Question};
 use super::caller::Caller;
 use super::credential::{self, BEARER};
@@ -41,23 +42,28 @@ const REPLACED: KnownSet = KnownSet::of(&[
     Known::Forwarded,
 ]);
 
+/// What of its target a route looks at.
+pub(super) struct Resource<'a> {
+    /// In normal form.
+    pub path: &'a str,
+    /// Without the credentials that stay here.
+    pub query: Option<&'a str>,
+    pub params: &'a Params,
+}
+
 impl Admitted<'_> {
     pub(super) fn act<V: RequestView>(
         &self,
         snapshot: &Snapshot,
         index: usize,
         request: &V,
-        path: &str,
-        params: &Params,
+        &Resource { path, query, params }: &Resource<'_>,
         undecided: Undecided<'_>,
     ) -> Result<Option<Answer>, Rejection> {
         let Some(CompiledRoute { name, action: Ok(action), .. }) = snapshot.routes.get(index) else {
             return Err(Reason::Internal.into());
         };
-        let Undecided { facts, plan, cache, granted, spare, .. } = undecided;
-        let query = left_of_query(action, request.query());
-        let query = query.as_deref();
-        facts.credential_in_query = query.map(str::len) != request.query().map(str::len);
+        let Undecided { facts, plan, cache, anomaly, granted, spare, .. } = undecided;
         let facts = &*facts;
         let request_id = &facts.request_id;
         let param = |position| params.get(path, position).unwrap_or_default();
@@ -65,7 +71,11 @@ impl Admitted<'_> {
             (Target::Forward { upstream, rewrite }, RouteTarget::Forward { host, .. }) => {
                 let lasting = &snapshot.gate.lasting.cache;
                 let question = Question { admitted: self, action, lasting, request, path, query, route: name };
-                let found = question.look_up(&mut spare.key, facts)?;
+                let tag = Tag::of(action, anomaly.as_ref());
+                let mut found = question.look_up(&mut spare.key, facts)?;
+                if tag.is_some() {
+                    found = found.without_asking();
+                }
                 if let Found::Stored { part, stored: None } = found {
                     *cache = Some(part);
                     return Ok(None);
@@ -73,7 +83,10 @@ impl Admitted<'_> {
                 let mut target = take(&mut spare.target);
                 write_target(&mut target, rewrite.as_ref(), path, query, param);
                 let to = Destination { upstream, host, target };
-                let added = FieldLines::reusing(take(&mut spare.added));
+                let mut added = FieldLines::reusing(take(&mut spare.added));
+                if let Some(tag) = tag {
+                    tag.write(&mut added);
+                }
                 let planned = self.forward(&snapshot.gate, action, to, added, facts, request)?;
                 *cache = question.part(found, snapshot.caches, &spare.key, &planned, facts, param);
                 *plan = Some(planned);
@@ -166,7 +179,7 @@ impl Admitted<'_> {
 }
 
 /// The query without the credentials that stay here.
-fn left_of_query<'q>(action: &CompiledAction, query: Option<&'q str>) -> Option<Cow<'q, str>> {
+pub(super) fn left_of_query<'q>(action: &CompiledAction, query: Option<&'q str>) -> Option<Cow<'q, str>> {
     let query = query?;
     let withheld = &action.guard.withheld_parameters;
     if withheld.is_empty() {

@@ -12,6 +12,7 @@ use super::cached::CachePart;
 use super::facts::Facts;
 use super::shelf;
 use super::verdict::Forward;
+use crate::anomaly::Arrived;
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
 use crate::config::checked::Timeouts;
@@ -99,6 +100,8 @@ pub struct Exchange {
     pub plan: Option<Forward>,
     /// What the cache has to do with it.
     pub cache: Option<CachePart>,
+    /// How unusual it is, where the route checks that.
+    pub anomaly: Option<Arrived>,
     /// What limits have granted; permits go back with the end of the request.
     pub granted: Granted,
     /// How long the client may pause while it sends a body.
@@ -126,6 +129,7 @@ pub(super) struct Undecided<'e> {
     pub route: &'e mut Option<usize>,
     pub plan: &'e mut Option<Forward>,
     pub cache: &'e mut Option<CachePart>,
+    pub anomaly: &'e mut Option<Arrived>,
     pub granted: &'e mut Granted,
     pub spare: &'e mut Spare,
 }
@@ -159,6 +163,7 @@ impl Exchange {
             route: None,
             plan: None,
             cache: None,
+            anomaly: None,
             granted: Granted::default(),
             body_pause: Duration::ZERO,
             prompt: AtomicBool::new(false),
@@ -175,8 +180,8 @@ impl Exchange {
     }
 
     pub(super) fn undecided(&mut self) -> Undecided<'_> {
-        let Self { facts, route, plan, cache, granted, spare, .. } = self;
-        Undecided { facts, route, plan, cache, granted, spare }
+        let Self { facts, route, plan, cache, anomaly, granted, spare, .. } = self;
+        Undecided { facts, route, plan, cache, anomaly, granted, spare }
     }
 
     /// The request is decided about and begins.
@@ -218,6 +223,7 @@ impl Exchange {
             route,
             plan,
             cache,
+            anomaly,
             granted,
             body_pause: _,
             prompt,
@@ -229,6 +235,7 @@ impl Exchange {
         *held = None;
         *route = None;
         *cache = None;
+        *anomaly = None;
         granted.clear();
         (facts.caller, facts.limit) = (None, None);
         if let Some(Forward { target, added, .. }) = plan.take() {

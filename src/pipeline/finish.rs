@@ -2,9 +2,11 @@
 
 use http::{Method, Version};
 
+use super::anomaly;
 use super::caller::Caller;
 use super::exchange::Exchange;
 use super::verdict::Answer;
+use crate::anomaly::Outcome;
 use crate::base::clock;
 use crate::base::reason::Reason;
 use crate::telemetry::Record;
@@ -40,6 +42,7 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
     let outcome = exchange.cache.as_ref().and_then(|part| part.outcome);
     // An answer from memory may have a plan, to be fetched anew by.
     let forwarded = exchange.plan.as_ref().filter(|_| !outcome.is_some_and(|outcome| outcome.kind.is_from_memory()));
+    let total = clock::now() - facts.started;
     let record = Record {
         time: facts.started_at,
         request_id: facts.request_id.as_bytes(),
@@ -63,6 +66,7 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
         reason: progress.reason,
         limit: facts.limit.as_deref(),
         observed: &facts.observed,
+        anomaly: exchange.anomaly.as_ref().map(anomaly::unusual),
         cache: outcome.map(|outcome| outcome.kind.as_str()),
         upstream: forwarded.map(|plan| &plan.upstream.log_name),
         endpoint: progress.endpoint,
@@ -72,11 +76,21 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
         response_bytes: progress.response_bytes,
         connect: progress.connect,
         first_byte: progress.first_byte,
-        total: clock::now() - facts.started,
+        total,
         snapshot: &exchange.snapshot.log_version,
         user_agent: facts.user_agent(),
     };
     access_log.write(&record);
+    anomaly::leave(
+        exchange,
+        &Outcome {
+            at: clock::since_start(facts.started) + total,
+            duration: total,
+            status,
+            request_bytes: record.request_bytes,
+            response_bytes: record.response_bytes,
+        },
+    );
     exchange.metrics().observe(&record);
     if let Some(partner) = partner {
         partner.metrics.observe(status);

@@ -2,6 +2,7 @@
 
 mod act;
 mod admit;
+mod anomaly;
 pub mod cached;
 pub mod caller;
 mod credential;
@@ -22,6 +23,7 @@ use std::time::{Duration, Instant};
 use http::header::ALLOW;
 use http::{HeaderName, HeaderValue, Version};
 
+use self::act::Resource;
 use self::admit::{Admitted, unread};
 use self::cached::CachePart;
 use self::caller::Caller;
@@ -30,6 +32,7 @@ use self::facts::Facts;
 use self::gate::{AtGate, Stop};
 use self::verdict::{Answer, Forward};
 use self::view::{BodyLength, RequestView};
+use crate::anomaly::Arrived;
 use crate::auth::issuer::KeysAwaited;
 use crate::base::deadline::Deadline;
 use crate::base::reason::Reason;
@@ -72,6 +75,12 @@ impl Decision {
     #[must_use]
     pub fn facts(&self) -> &Facts {
         &self.exchange.facts
+    }
+
+    /// How unusual it was found, where the route checks that.
+    #[must_use]
+    pub fn anomaly(&self) -> Option<&Arrived> {
+        self.exchange.anomaly.as_ref()
     }
 
     /// Index into the routes of the snapshot.
@@ -118,7 +127,7 @@ fn alone(exchange: &mut Arc<Exchange>) -> &mut Exchange {
     Arc::get_mut(exchange).expect("an exchange of a decision is in one hand")
 }
 
-/// Decides about a request: admit, route, authenticate, authorize, limit, then answer or forward. Waits for nothing.
+/// Decides about a request: admit, route, authenticate, authorize, limit, check for anomalies, then answer or forward. Waits for nothing.
 pub fn decide<V: RequestView>(
     snapshot: Arc<Snapshot>,
     connection: &ConnectionFacts,
@@ -171,7 +180,7 @@ pub fn refuse<V: RequestView>(
 }
 
 impl Admitted<'_> {
-    /// Route, pass the gate, act; the phases that come later have their place between these lines.
+    /// Route, pass the gate, be looked at, act; the phases that come later have their place between these lines.
     fn run<V: RequestView>(
         &self,
         snapshot: &Snapshot,
@@ -198,7 +207,14 @@ impl Admitted<'_> {
         {
             return Err(Reason::BodyTooLarge.into());
         }
-        Ok(self.act(snapshot, index, request, path.as_str(), &params, undecided)?)
+        let query = act::left_of_query(action, request.query());
+        let query = query.as_deref();
+        undecided.facts.credential_in_query = query.map(str::len) != request.query().map(str::len);
+        let resource = Resource { path: path.as_str(), query, params: &params };
+        if let Some(check) = &action.anomaly {
+            anomaly::check(&snapshot.gate, check, request, &resource, &mut undecided)?;
+        }
+        Ok(self.act(snapshot, index, request, &resource, undecided)?)
     }
 
     fn route<V: RequestView>(

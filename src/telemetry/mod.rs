@@ -9,4 +9,4 @@ mod record;
 
 pub use access_log::AccessLog;
 pub use metrics::{Metrics, RouteMetrics};
-pub use record::Record;
+pub use record::{REASONS_TOLD, Record, Unusual};

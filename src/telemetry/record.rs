@@ -42,6 +42,8 @@ pub struct Record<'a> {
     pub limit: Option<&'a str>,
     /// What policies that are only observed would have refused it for.
     pub observed: &'a [Reason],
+    /// How unusual it was; `None` where the route does not check that.
+    pub anomaly: Option<Unusual<'a>>,
     /// What the cache did with it, one of [`CACHE_RESULTS`]; `None` where the route has none.
     ///
     /// [`CACHE_RESULTS`]: super::metrics::CACHE_RESULTS
@@ -66,6 +68,20 @@ pub struct Record<'a> {
     /// The version of the routes that the request was served by.
     pub snapshot: &'a Escaped,
     pub user_agent: Option<&'a [u8]>,
+}
+
+/// How many reasons are told why a request was unusual.
+pub const REASONS_TOLD: usize = 3;
+
+/// How unusual a request was.
+#[derive(Clone, Copy, Debug)]
+pub struct Unusual<'a> {
+    /// Its score in (0, 1) and the share of usual requests that are as unusual; `None` as long as there is no model.
+    pub judged: Option<(f32, f32)>,
+    /// What was done, when it reached a rung.
+    pub action: Option<&'static str>,
+    /// What made it unusual, the most first; empty texts say nothing.
+    pub why: [&'a str; REASONS_TOLD],
 }
 
 /// Whole microseconds; what is longer than 584,000 years is that long.

@@ -130,3 +130,13 @@ proptest! {
         prop_assert_eq!(&parameters["error"], "insufficient_scope");
     }
 }
+
+#[test]
+fn an_authentication_that_is_too_old_is_told_how_old_it_may_be() {
+    let field = insufficient_authentication(Duration::from_millis(5_900), "More recent authentication is \"needed\".");
+    let expected = concat!(
+        r#"Bearer realm="sluice", error="insufficient_user_authentication", "#,
+        r#"error_description="More recent authentication is 'needed'.", max_age="5""#,
+    );
+    assert_eq!(values(&[field]), [expected]);
+}

@@ -19,6 +19,7 @@ impl Explained<'_> {
         self.tell_request(&mut sheet);
         self.tell_routes(&mut sheet);
         self.tell_gate(&mut sheet);
+        self.tell_anomaly(&mut sheet);
         if let Some(answer) = &self.decision.answer {
             self.tell_answer(answer, &mut sheet);
         }

@@ -1,5 +1,6 @@
 //! `sluice explain`: the whole decision about one request, by the code that decides in the gateway, without a network.
 
+mod anomaly;
 mod cache;
 mod gate;
 mod human;
@@ -262,6 +263,7 @@ impl Explained<'_> {
             "routes": routes,
             "errors": self.errors(),
             "gate": self.gate_json(),
+            "anomaly": self.anomaly_json(),
             "cache": self.cache_json(),
             "outcome": outcome,
             "places": self.places(),

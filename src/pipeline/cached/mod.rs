@@ -350,6 +350,18 @@ pub(super) enum Found {
     NoCache,
 }
 
+impl Found {
+    /// As far as it needs nothing of an upstream that others would get as well: what an upstream makes of a request that it is told
+    /// is unusual is for that request alone.
+    pub fn without_asking(self) -> Self {
+        match self {
+            Self::Stored { part, .. } => Self::Stored { part, stored: None },
+            Self::Ask { .. } => Self::Nothing(Outcome::new(Kind::Bypass)),
+            nothing @ (Self::Nothing(_) | Self::NoCache) => nothing,
+        }
+    }
+}
+
 /// The part of the cache when it gives what is stored.
 #[must_use]
 pub fn part_of(stored: &Stored, served: Served, now: Moment) -> CachePart {

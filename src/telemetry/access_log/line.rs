@@ -1,10 +1,10 @@
 //! One request as one line of JSON (RFC 8259), written by hand: no allocation, whatever bytes a client sent.
 
 use super::address;
-use super::page::{Page, Pen};
+use super::page::{Page, Pen, eight_digits};
 use super::timestamp::Timestamp;
-use crate::telemetry::Record;
 use crate::telemetry::record::micros;
+use crate::telemetry::{REASONS_TOLD, Record, Unusual};
 
 /// What a field of the access log means, for its documentation.
 pub struct Field {
@@ -51,6 +51,30 @@ pub const FIELDS: &[Field] = &[
         "The reasons it would have refused it for; at most 4.",
     ),
     field(
+        "anomaly_score",
+        "number",
+        "the route has an [anomaly check](anomaly.md) and a model",
+        "Score of the request, between 0 and 1 in thousandths; above 0.5 it is easier to tell from others than most are.",
+    ),
+    field(
+        "anomaly_rarity",
+        "number",
+        "as `anomaly_score`",
+        "The share of usual requests that are held to be as unusual, up to 1, in millionths: what the rungs of the route are compared with.",
+    ),
+    field(
+        "anomaly_action",
+        "string",
+        "the request reached a rung",
+        "What was done: `observe`, `tag`, `throttle`, `challenge` or `block`.",
+    ),
+    field(
+        "anomaly_why",
+        "array",
+        "the request reached a rung",
+        "What made it unusual, the most first; at most 3 texts, cut after 128 bytes each.",
+    ),
+    field(
         "cache",
         "string",
         "the route has a [cache](operations.md#cache)",
@@ -83,15 +107,18 @@ const USER_AGENT_LIMIT: usize = 512;
 const ID_LIMIT: usize = 128;
 /// Names of the configuration are shorter.
 const NAME_LIMIT: usize = 256;
+/// What makes a request unusual, in a few words.
+const WHY_LIMIT: usize = 128;
 /// Reasons in `observed`.
 const OBSERVED_LIMIT: usize = 4;
 
 /// What one byte of a text becomes at most: `\u0000`.
 const MAX_ESCAPE: usize = 6;
 /// Room for the longest line: keys, numbers and what we name ourselves, addresses, and texts that are as long as they may be.
-const ROOM: usize = 1_280
+const ROOM: usize = 1_408
     + 2 * address::ROOM
-    + MAX_ESCAPE * (2 * ID_LIMIT + METHOD_LIMIT + HOST_LIMIT + PATH_LIMIT + 7 * NAME_LIMIT + USER_AGENT_LIMIT);
+    + MAX_ESCAPE * (2 * ID_LIMIT + METHOD_LIMIT + HOST_LIMIT + PATH_LIMIT + 7 * NAME_LIMIT + USER_AGENT_LIMIT)
+    + MAX_ESCAPE * REASONS_TOLD * WHY_LIMIT;
 
 /// Appends the line and its newline.
 pub(super) fn append(page: &mut Page, timestamp: &mut Timestamp, record: &Record<'_>) {
@@ -146,6 +173,9 @@ fn line<'a>(pen: Pen<'a>, timestamp: &mut Timestamp, record: &Record<'_>) -> Pen
     if !record.observed.is_empty() {
         pen = pen.put(b"]");
     }
+    if let Some(anomaly) = &record.anomaly {
+        pen = unusual(pen, anomaly);
+    }
     if let Some(cache) = record.cache {
         pen = pen.put(b",\"cache\":\"").copy(cache.as_bytes()).put(b"\"");
     }
@@ -175,6 +205,30 @@ fn line<'a>(pen: Pen<'a>, timestamp: &mut Timestamp, record: &Record<'_>) -> Pen
         pen = text(pen.put(b"\",\"user_agent\":\""), user_agent, USER_AGENT_LIMIT);
     }
     pen.put(b"\"}\n")
+}
+
+fn unusual<'a>(mut pen: Pen<'a>, Unusual { judged, action, why }: &Unusual<'_>) -> Pen<'a> {
+    if let Some((score, rarity)) = judged {
+        pen = fraction(pen.put(b",\"anomaly_score\":"), (score * 1e3).round() as u64 * 1_000);
+        // It is never 0, however small.
+        pen = fraction(pen.put(b",\"anomaly_rarity\":"), ((rarity * 1e6).round() as u64).max(1));
+    }
+    if let Some(action) = action {
+        pen = pen.put(b",\"anomaly_action\":\"").copy(action.as_bytes()).put(b"\"");
+    }
+    let mut before: &[u8] = b",\"anomaly_why\":[\"";
+    for why in why.iter().filter(|why| !why.is_empty()) {
+        pen = text(pen.copy(before), why.as_bytes(), WHY_LIMIT).put(b"\"");
+        before = b",\"";
+    }
+    if before == b",\"" { pen.put(b"]") } else { pen }
+}
+
+/// A number below 10, given in millionths, without zeros at its end but the first decimal.
+fn fraction(pen: Pen<'_>, millionths: u64) -> Pen<'_> {
+    let [_, whole, decimals @ ..] = eight_digits(millionths % 10_000_000);
+    let shown = decimals.iter().rposition(|digit| *digit != b'0').map_or(1, |last| last + 1);
+    pen.put(&[whole, b'.']).put_first(&decimals, shown)
 }
 
 /// The inside of a JSON string.

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::base::reason::Reason;
+use crate::telemetry::Unusual;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -36,6 +37,11 @@ fn record(request_id: &str) -> Record<'_> {
         reason: Some(Reason::UpstreamTimeout),
         limit: Some("standard.rate_limit"),
         observed: &[Reason::RateLimited, Reason::ScopeMissing],
+        anomaly: Some(Unusual {
+            judged: Some((0.7104, 0.000_4)),
+            action: Some("tag"),
+            why: ["header bytes 9× this caller's usual", "path never seen", ""],
+        }),
         cache: Some("expired"),
         upstream: Some(&NAMES[1]),
         endpoint: Some("10.0.0.8:8080".parse().unwrap()),
@@ -94,6 +100,8 @@ fn a_line_has_the_fields_of_the_table_in_its_order() {
             r#""host":"api.example.com","path":"/api/orders/42","route":"orders-read","partner":"acme","auth":"jwt","#,
             r#""subject":"u-1","status":504,"#,
             r#""reason":"UPSTREAM_TIMEOUT","limit":"standard.rate_limit","observed":["RATE_LIMITED","SCOPE_MISSING"],"#,
+            r#""anomaly_score":0.71,"anomaly_rarity":0.0004,"anomaly_action":"tag","#,
+            r#""anomaly_why":["header bytes 9× this caller's usual","path never seen"],"#,
             r#""cache":"expired","upstream":"orders","endpoint":"10.0.0.8:8080","attempts":2,"#,
             r#""upstream_reused":true,"request_bytes":0,"response_bytes":312,"connect_us":811,"first_byte_us":15000,"#,
             r#""total_us":16204,"snapshot":"0a1b2c3d4e5f","user_agent":"curl/8.7.1"}"#,
@@ -133,6 +141,7 @@ fn what_a_request_does_not_have_is_left_out() {
         reason: None,
         limit: None,
         observed: &[],
+        anomaly: None,
         cache: None,
         upstream: None,
         endpoint: None,
@@ -177,6 +186,7 @@ fn the_longest_line_has_room() {
         subject: Some(name),
         limit: Some(name),
         observed: Reason::ALL,
+        anomaly: Some(Unusual { judged: Some((0.123, 0.123_456)), action: Some("challenge"), why: [name; 3] }),
         cache: Some("stale_error"),
         status: u16::MAX,
         upstream: Some(&configured),
@@ -197,6 +207,22 @@ fn the_longest_line_has_room() {
         assert_eq!(line.as_object().unwrap().len(), FIELDS.len());
         assert_eq!(line["user_agent"].as_str().unwrap().len(), 512 + "…".len());
     }
+}
+
+#[test]
+fn how_unusual_a_request_was_is_told_in_short() {
+    let told = |judged, action| {
+        let anomaly = Some(Unusual { judged, action, why: [""; 3] });
+        let line = String::from_utf8(line_of(&Record { anomaly, ..record("r-1") })).unwrap();
+        assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line}");
+        let (_, rest) = line.split_once(",\"anomaly_").unwrap_or_default();
+        rest.split_once(",\"cache").unwrap_or_default().0.to_owned()
+    };
+    assert_eq!(told(Some((0.5, 1.0)), None), r#"score":0.5,"anomaly_rarity":1.0"#);
+    assert_eq!(told(Some((0.999_9, 1e-9)), None), r#"score":1.0,"anomaly_rarity":0.000001"#);
+    assert_eq!(told(Some((0.000_1, 0.25)), None), r#"score":0.0,"anomaly_rarity":0.25"#);
+    assert_eq!(told(None, Some("throttle")), r#"action":"throttle""#);
+    assert_eq!(told(None, None), "", "not enough data, and nothing done");
 }
 
 #[test]

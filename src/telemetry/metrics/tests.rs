@@ -30,6 +30,7 @@ fn record(status: u16, reason: Option<Reason>) -> Record<'static> {
         reason,
         limit: None,
         observed: &[],
+        anomaly: None,
         cache: None,
         upstream: None,
         endpoint: None,
