@@ -26,22 +26,26 @@ fn given(seen: &Seen) -> f32 {
 #[test]
 fn a_model_is_due_after_the_warm_up_and_then_regularly() {
     let schedule = Schedule { warm_up: 2_000, every: HOUR };
-    let due = |offered, last, now| schedule.is_due(offered, last, now, false);
-    assert!(!due(1_999, None, START));
-    assert!(due(2_000, None, START));
-    assert!(!due(9, Some(START), START + HOUR - Duration::from_nanos(1)));
-    assert!(due(1, Some(START), START + HOUR));
-    assert!(!due(0, Some(START), START + 9 * HOUR), "nothing is new");
-    assert!(due(1, Some(START + HOUR), START), "the clock was set back");
+    let due = |seen, new, last, now| schedule.is_due(Requests { seen, new }, last, now, false);
+    assert!(!due(1_999, 1_999, None, START));
+    assert!(due(2_000, 2_000, None, START));
+    assert!(!due(2_000, 9, Some(START), START + HOUR - Duration::from_nanos(1)));
+    assert!(due(2_000, 1, Some(START), START + HOUR));
+    assert!(!due(2_000, 0, Some(START), START + 9 * HOUR), "nothing is new");
+    assert!(due(2_000, 1, Some(START + HOUR), START), "the clock was set back");
+    assert!(
+        !due(1_999, 1_999, Some(START), START + HOUR),
+        "a model of many is not replaced by one of few after a restart"
+    );
 }
 
 #[test]
 fn drift_makes_it_due_sooner_but_not_all_the_time() {
     let schedule = Schedule { warm_up: 2_000, every: HOUR };
-    let due = |now| schedule.is_due(1, Some(START), now, true);
+    let due = |now| schedule.is_due(Requests { seen: 2_000, new: 1 }, Some(START), now, true);
     assert!(!due(START + HOUR / 4 - Duration::from_nanos(1)));
     assert!(due(START + HOUR / 4));
-    assert!(!schedule.is_due(1_999, None, START, true));
+    assert!(!schedule.is_due(Requests { seen: 1_999, new: 1_999 }, None, START, true));
 }
 
 #[test]
