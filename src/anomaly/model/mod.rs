@@ -14,7 +14,7 @@ pub use self::tails::Tails;
 mod file;
 pub mod folder;
 #[cfg(any(test, fuzzing))]
-#[expect(clippy::expect_used, clippy::panic, reason = "it is there to fail where a guarantee is broken")]
+#[expect(clippy::expect_used, reason = "it is there to fail where a guarantee is broken")]
 pub mod invariants;
 pub(super) mod tails;
 #[cfg(test)]
