@@ -126,7 +126,7 @@ def theirs(rows, labels, seeds):
             row.append((time.perf_counter() - started) / len(batch))
         scores.append(-forest.score_samples(rows))
     alone = []
-    for at in range(20):
+    for at in range(min(20, len(rows))):
         started = time.perf_counter()
         forest.score_samples(rows[at:at + 1])
         alone.append(time.perf_counter() - started)
