@@ -122,10 +122,10 @@ fn a_challenge_is_met_by_a_token_issued_in_its_second_or_later() {
             // Renewed, and begun when it was.
             ((30_000, CHALLENGE, Some(-1)), "Challenge since 0"),
             ((89_000, USUAL, Some(-1)), "Challenge since 0"),
-            // Met, which ends it for every credential.
+            // Met by one, which does not help the others.
             ((89_000, USUAL, Some(0)), "Observe"),
-            ((89_000, USUAL, Some(-1)), "Observe"),
-            ((89_000, USUAL, None), "Observe"),
+            ((89_000, USUAL, Some(-1)), "Challenge since 0"),
+            ((89_000, USUAL, None), "Throttle"),
         ],
     );
     run(&full(), &[((0, CHALLENGE, Some(-5)), "Challenge since 0"), ((60_000, USUAL, Some(-5)), "Observe")]);

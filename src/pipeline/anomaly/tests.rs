@@ -53,12 +53,9 @@ fn fields(rejection: &Rejection) -> Vec<(&str, &str)> {
 
 #[test]
 fn only_what_the_verdict_asks_for_is_refused() {
-    for action in [Action::Observe, Action::Tag, Action::Throttle, Action::Challenge] {
+    for action in [Action::Observe, Action::Tag, Action::Throttle] {
         assert_eq!(refusal(verdict(action), true), None, "{action:?}");
     }
-    // What a lower rung says of waiting means nothing to it.
-    let (wait, since) = (Some(Duration::from_secs(1)), Some(NOW));
-    assert_eq!(refusal(Verdict { wait, since, ..verdict(Action::Tag) }, true), None);
     assert_eq!(refusal(verdict(Action::Block), false), Some(Rejection::new(Reason::Anomalous)));
 }
 
