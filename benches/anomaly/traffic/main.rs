@@ -43,7 +43,10 @@ fn main() -> ExitCode {
             tables::attacks(&run);
         }
         ["usual"] => usual(setup),
-        ["detail"] => tables::usual_in_detail(&run(setup)),
+        ["detail"] => {
+            tables::usual_in_detail(&run(setup));
+            tables::incidents(&run(attacked));
+        }
         ["attacks"] => attacks(attacked),
         ["variants"] => variants(attacked),
         ["ladder"] => tables::refused(&run(Setup { refuses: true, ..attacked })),
@@ -85,8 +88,9 @@ fn variants(setup: Setup) {
     for (name, variant) in [
         ("as shipped", Variant::AsShipped),
         ("without z-scores", Variant::WithoutZScores),
-        ("extension 1", Variant::Extended(1)),
-        ("extension 3", Variant::Extended(3)),
+        ("nothing trimmed", Variant::Untrimmed(0)),
+        ("nothing trimmed, extension 1", Variant::Untrimmed(1)),
+        ("nothing trimmed, extension 3", Variant::Untrimmed(3)),
     ] {
         let run = run(Setup { variant, ..setup });
         tables::compare(name, &run, |one| one.rarity);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use sluice::anomaly::features::FEATURES;
 use sluice::anomaly::features::{Transformation, columns};
-use sluice::anomaly::forest::{Forest, Options};
+use sluice::anomaly::forest::Options;
 use sluice::anomaly::ladder::{Ladder, Safety};
-use sluice::anomaly::model::{Model, Part, Seen, Tails, as_rows, columns_of};
+use sluice::anomaly::model::Model;
 use sluice::anomaly::profile::{Place, Profiles};
 use sluice::anomaly::reservoir::Settings;
 use sluice::anomaly::training::train;
@@ -48,8 +48,8 @@ pub enum Variant {
     AsShipped,
     /// Models that know nothing of what is usual for a caller.
     WithoutZScores,
-    /// Cuts of so many columns beyond the first.
-    Extended(u16),
+    /// Made of all rows, nothing trimmed, by cuts of so many columns beyond the first.
+    Untrimmed(u16),
 }
 
 /// What the engine said about a request.
@@ -144,12 +144,16 @@ impl Engine {
             }
             let before = watch.model.load_full();
             let now = Duration::from_secs_f64(BEGIN + at);
-            let regrown = rows.clone();
-            let Some(mut model) = train(Some(Arc::clone(&watch.route)), rows, before.as_deref(), now) else { continue };
-            if let Variant::Extended(extension) = variant {
-                extend(&mut model, &regrown, extension);
+            let route = Some(Arc::clone(&watch.route));
+            let model = match variant {
+                Variant::Untrimmed(extension) => {
+                    Model::make_by(Options { extension, ..Options::default() }, route, &rows, now)
+                }
+                _ => train(route, rows, before.as_deref(), now),
+            };
+            if let Some(model) = model {
+                watch.model.store(Some(Arc::new(model)));
             }
-            watch.model.store(Some(Arc::new(model)));
         }
     }
 }
@@ -166,6 +170,7 @@ fn outcome(request: &Request) -> Outcome {
         status: request.status,
         request_bytes: request.body,
         response_bytes: request.response_bytes,
+        is_failure: false,
     }
 }
 
@@ -175,21 +180,6 @@ fn forget_usual(row: &mut Row) {
     for column in of_callers.flat_map(|feature| columns(feature.name)) {
         row.0[column] = f32::NAN;
     }
-}
-
-/// Grows both forests with other cuts, from all rows.
-fn extend(model: &mut Model, rows: &[Seen], extension: u16) {
-    let grow = |part: &mut Part, of: fn(&Row) -> &[f32], seed: u64| {
-        let values = columns_of(rows, of);
-        let rows = as_rows(&values, part.forest.columns());
-        let options = Options { extension, seed, ..Options::default() };
-        if let Some(forest) = Forest::grow(rows, options) {
-            let mut scores: Vec<f32> = rows.iter().map(|row| forest.score(row)).collect();
-            (part.forest, part.tails) = (forest, Tails::of(&mut scores));
-        }
-    };
-    grow(&mut model.arrival, Row::arrival, 1);
-    grow(&mut model.outcome, Row::outcome, 2);
 }
 
 pub fn run(setup: Setup) -> Run {
@@ -224,8 +214,9 @@ pub fn run(setup: Setup) -> Run {
                 run.last.push(request.clone());
             }
             let place = Place { route: run.engine.watches[request.route].number, caller: caller(request.partner) };
+            let at = Duration::from_secs_f64(request.at);
             let [running, window] =
-                run.engine.shared.profiles.with(place, |profile| [profile.running.rarity(), profile.counts.rarity]);
+                run.engine.shared.profiles.with(place, |profile| [profile.running.rarity(at), profile.counts.rarity]);
             let is_attack = matches!(request.label, Label::Attack(_));
             let since = if is_attack { f64::INFINITY } else { request.at - renewed[request.partner] };
             let arrived = run.engine.arrive(&request, request.token_age.min(since));
@@ -235,6 +226,8 @@ pub fn run(setup: Setup) -> Run {
             }
             let is_refused = verdict.action == Action::Block || verdict.wait.is_some() || verdict.since.is_some();
             if let Some(judged) = arrived.judged.filter(|_| request.at >= FROM) {
+                // Of no weight while all requests of the route end in an unusual way.
+                let running = if 4.0 * running < verdict.rarity { 1.0 } else { running };
                 let is_beside = !is_attack
                     && run.incidents.iter().any(|one| one.is_beside(request.partner, request.route, request.at));
                 run.judged.push(Judged {

@@ -68,11 +68,27 @@ pub fn usual_in_detail(run: &Run) {
             line(&format!("{partner} {name}"), reach(own, |one| one.witnesses[witness]));
         }
     }
-    for day in 4..11 {
+    for (at, route) in ROUTES.iter().enumerate() {
         for (witness, name) in WITNESSES.iter().enumerate() {
-            let own = run.judged.iter().filter(|one| (one.at / 86_400.0) as usize == day && one.label == Label::Usual);
-            line(&format!("day {day} {name}"), reach(own, |one| one.witnesses[witness]));
+            let own = run.judged.iter().filter(|one| one.route == at && one.label == Label::Usual);
+            line(&format!("{route} {name}"), reach(own, |one| one.witnesses[witness]));
         }
+    }
+}
+
+/// Each incident, by each witness.
+pub fn incidents(run: &Run) {
+    println!("| incident | partner | requests | arrival: tag | throttle | running: tag | throttle | window: tag | throttle | rarest window |");
+    for Found { incident, requests } in found(run) {
+        let by = |witness: usize| {
+            let (all, counts) = reach(requests.iter().copied(), |one| one.witnesses[witness]);
+            format!("{} | {}", percent(counts[0], all), percent(counts[1], all))
+        };
+        let rarest = requests.iter().map(|one| one.witnesses[2]).fold(4.0, f32::min);
+        println!(
+            "| {:?} {} | {} | {} | {} | {} | {} | {rarest:.5} |",
+            incident.kind, INTENSITIES[incident.intensity], incident.partner, requests.len(), by(0), by(1), by(2)
+        );
     }
 }
 
