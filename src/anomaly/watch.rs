@@ -58,17 +58,18 @@ pub struct Arrived {
 /// How rare a request is by each witness, and what is known of its caller. Of usual requests, the share whose
 /// [`Witnesses::rarity`] is at most `p` is at most `p` (Bonferroni), however the three hang together.
 #[derive(Clone, Copy, Debug)]
-struct Witnesses {
+pub struct Witnesses {
     /// What is known before anything is forwarded.
-    arrival: f32,
+    pub arrival: f32,
     /// What came of the caller's last requests.
-    running: f32,
+    pub running: f32,
     /// What the caller did in the last whole window.
-    window: f32,
+    pub window: f32,
 }
 
 impl Witnesses {
-    fn rarity(self) -> f32 {
+    #[must_use]
+    pub fn rarity(self) -> f32 {
         (2.0 * self.arrival).min(4.0 * self.running).min(4.0 * self.window).min(1.0)
     }
 }
@@ -177,7 +178,8 @@ impl Arrived {
 }
 
 /// What tells against the request, the strongest first: its own features, what came of those before it, the last window.
-fn explain(model: &Model, row: &Row, witnesses: Witnesses) -> Explanation {
+#[must_use]
+pub fn explain(model: &Model, row: &Row, witnesses: Witnesses) -> Explanation {
     let mut explanation = Explanation::of(model, row);
     let rarity = witnesses.rarity();
     let decisive = |of: f32| of * 4.0 <= rarity;
