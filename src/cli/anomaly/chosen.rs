@@ -44,21 +44,16 @@ impl Written {
     }
 
     /// What is written of the checks of a route; `None` where there is none.
-    pub(super) fn policy(&self, route: &str) -> Option<&AnomalyPolicy> {
-        let route = self.routes.routes.iter().find(|found| *found.name == *route)?;
-        route.action.as_ref().ok()?.anomaly.as_deref()
-    }
-
-    /// The ladder of a route, or what one has that says no more than `observe`.
-    pub(super) fn ladder(&self, route: &str) -> Ladder {
-        self.policy(route).map_or_else(
-            || Ladder {
-                rungs: vec![(Action::Observe, defaults::CONTAMINATION as f32)],
-                cool_down: Duration::ZERO,
-                throttle: Duration::ZERO,
-            },
-            |policy| policy.ladder.clone(),
-        )
+    ///
+    /// # Errors
+    ///
+    /// The route has errors.
+    pub(super) fn policy(&self, route: &str) -> Result<Option<&AnomalyPolicy>, Failure> {
+        let Some(found) = self.routes.routes.iter().find(|found| *found.name == *route) else { return Ok(None) };
+        match &found.action {
+            Ok(action) => Ok(action.anomaly.as_deref()),
+            Err(errors) => Err(Failure::found(format!("route `{route}` is faulty: {}", errors.join("; ")))),
+        }
     }
 
     /// Versions that some route names.
@@ -70,7 +65,7 @@ impl Written {
 
     /// The folder that is asked for, or else the one of the bootstrap file.
     pub(super) fn folder(&self, asked: Option<&Path>) -> Result<PathBuf, Failure> {
-        let folder = asked.filter(|asked| !asked.as_os_str().is_empty()).or(self.bootstrap.anomaly.folder.as_deref());
+        let folder = asked.or(self.bootstrap.anomaly.folder.as_deref());
         folder.map(Path::to_owned).ok_or_else(|| {
             Failure::found("the bootstrap file has no `anomaly.folder`; name the folder of the models with --folder")
         })
@@ -87,7 +82,7 @@ impl Written {
             return read(path).map(Arc::new);
         }
         let stored = Stored::of(&self.folder(folder)?)?;
-        let policy = route.and_then(|route| self.policy(route));
+        let policy = route.map(|route| self.policy(route)).transpose()?.flatten();
         let version = asked.or_else(|| policy?.model.as_deref());
         let missing = match (version, route) {
             (Some(version), _) => {
@@ -124,6 +119,12 @@ impl Stored {
     pub(super) fn warn(&self) {
         self.damaged.iter().for_each(|error| tell(&format!("warning: {error}\n")));
     }
+}
+
+/// The ladder of a route that says no more than `observe`.
+pub(super) fn observing() -> Ladder {
+    let rungs = vec![(Action::Observe, defaults::CONTAMINATION as f32)];
+    Ladder { rungs, cool_down: Duration::ZERO, throttle: Duration::ZERO }
 }
 
 fn read(path: &Path) -> Result<Model, Failure> {

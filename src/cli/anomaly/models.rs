@@ -18,8 +18,8 @@ use crate::base::timestamp;
 #[derive(Args)]
 pub(super) struct Models {
     /// Those of a folder, instead of those of a gateway that runs [without a value: of what the bootstrap file says]
-    #[arg(long, value_name = "FOLDER", num_args = 0..=1, default_missing_value = "")]
-    folder: Option<PathBuf>,
+    #[arg(long, value_name = "FOLDER")]
+    folder: Option<Option<PathBuf>>,
     #[command(flatten)]
     at: At,
 }
@@ -37,7 +37,7 @@ impl Models {
         let answer = match &self.folder {
             Some(folder) => {
                 let written = Written::read(common)?;
-                of_folder(&Stored::of(&written.folder(Some(folder))?)?, &written)
+                of_folder(&Stored::of(&written.folder(folder.as_deref())?)?, &written)
             }
             None => {
                 let admin = self.at.admin(common)?;

@@ -12,7 +12,7 @@ use self::labels::Labels;
 use self::report::Results;
 use super::super::{Common, Failure, Format, print, print_json};
 use super::From;
-use super::chosen::Written;
+use super::chosen::{Written, observing};
 use super::log::{Fate, Log, Request};
 use super::replay::{Step, replay};
 use crate::anomaly::Model;
@@ -58,6 +58,7 @@ impl Evaluate {
         let route = self.route.as_deref().or(model.route.as_deref()).ok_or_else(|| {
             Failure::found("the model is for routes without one of their own; say with --route which is meant")
         })?;
+        let policy = written.policy(route)?;
         let labels = self.labels.as_deref().map(Labels::read).transpose()?;
         let log = Log::read(&self.log.from, |request| *request.route == *route)?;
         let evaluation = evaluate(&log.requests, &model, written.bootstrap.anomaly.callers);
@@ -70,8 +71,8 @@ impl Evaluate {
         let results = Results {
             model: &model,
             route,
-            is_written: written.policy(route).is_some(),
-            ladder: written.ladder(route),
+            is_written: policy.is_some(),
+            ladder: policy.map_or_else(observing, |policy| policy.ladder.clone()),
             unseen: log.requests.iter().filter(|request| request.fate == Fate::Unseen).count(),
             quality: labels.as_ref().map(|labels| labels.against(&evaluation.judged, &log.requests)),
             log: &log,

@@ -14,8 +14,8 @@ const MINUTES_OF_A_DAY: f32 = 1_440.0;
 pub(super) struct Share {
     feature: &'static Feature,
     /// What it is here, and what it is usually; `None` when it is missing.
-    value: Option<String>,
-    median: Option<String>,
+    value: Option<Value>,
+    median: Option<Value>,
     /// By how many bits it moves the score: up when it makes the request unusual.
     bits: f32,
 }
@@ -43,12 +43,12 @@ pub(super) fn shares(part: &Part, when: When, row: &[f32]) -> Vec<Share> {
 /// Those that were logged, or matter nevertheless.
 pub(super) fn tell(title: &str, shares: &[Share], out: &mut String) {
     let heading = ["feature", "bits", "value", "median", ""].map(str::to_owned);
-    let told = shares.iter().filter(|share| share.value.is_some() || share.bits.abs() >= 5e-4);
+    let shown = shares.iter().filter(|share| share.value.is_some() || share.bits.abs() >= 5e-4);
     let row = |Share { feature, value, median, bits }: &Share| {
-        let [value, median] = [value, median].map(|text| text.clone().unwrap_or_else(|| "-".to_owned()));
+        let [value, median] = [value, median].map(|value| value.as_ref().map_or_else(|| "-".to_owned(), told));
         [feature.name.to_owned(), format!("{bits:+.3}"), value, median, feature.unit.to_owned()]
     };
-    let rows: Vec<[String; 5]> = std::iter::once(heading).chain(told.map(row)).collect();
+    let rows: Vec<[String; 5]> = std::iter::once(heading).chain(shown.map(row)).collect();
     table(out, Some(title), &rows);
 }
 
@@ -57,27 +57,31 @@ pub(super) fn to_json(shares: &[Share]) -> Vec<Value> {
     shares.iter().map(told).collect()
 }
 
-/// In the unit of the feature; the first of its columns is at `start`.
-fn shown(feature: &Feature, start: usize, numbers: &[f32]) -> Option<String> {
+fn told(value: &Value) -> String {
+    value.as_str().map_or_else(|| number(value.as_f64().unwrap_or(f64::NAN)), str::to_owned)
+}
+
+/// A number in the unit of the feature, or a kind, or a time of the day; the first of its columns is at `start`.
+fn shown(feature: &Feature, start: usize, numbers: &[f32]) -> Option<Value> {
     let first = numbers.first().copied().filter(|number| !number.is_nan())?;
     match feature.transformation {
         Transformation::OneHot(_) => {
             // The median of a column is 1 if more than half of all requests are of this kind.
             let one = numbers.iter().position(|number| *number > 0.5)?;
             let label = label(start + one)?;
-            Some(label.split_once('=').map_or_else(|| label.clone(), |(_, kind)| kind.to_owned()))
+            Some(label.split_once('=').map_or(&*label, |(_, kind)| kind).into())
         }
         Transformation::Cyclic => {
             let minutes = first.atan2(*numbers.get(1)?) / TAU * MINUTES_OF_A_DAY;
             let minutes = minutes.round().rem_euclid(MINUTES_OF_A_DAY) as u32;
-            Some(format!("{:02}:{:02}", minutes / 60, minutes % 60))
+            Some(format!("{:02}:{:02}", minutes / 60, minutes % 60).into())
         }
-        Transformation::None | Transformation::Log | Transformation::ZScore => Some(number(value(start, first))),
+        Transformation::None | Transformation::Log | Transformation::ZScore => Some(value(start, first).into()),
     }
 }
 
 /// Whole from a hundred on; two decimals otherwise, without zeros at the end.
-fn number(value: f32) -> String {
+fn number(value: f64) -> String {
     let text = if value.abs() >= 99.5 { format!("{value:.0}") } else { format!("{value:.2}") };
     let short = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
     if short == "-0" { "0".to_owned() } else { short.to_owned() }
@@ -91,13 +95,13 @@ mod tests {
     fn values_are_told_in_the_unit_of_the_feature() {
         let told = |name: &str, numbers: &[f32]| {
             let feature = FEATURES.iter().find(|feature| feature.name == name).unwrap();
-            shown(feature, columns(name).start, numbers)
+            shown(feature, columns(name).start, numbers).as_ref().map(told)
         };
         assert_eq!(told("method", &[0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]).as_deref(), Some("POST"));
         assert_eq!(told("url_length", &[f32::NAN]), None);
         assert_eq!(told("request_body", &[1_025_f32.ln()]).as_deref(), Some("1024"));
         assert_eq!(told("time_of_day", &[1.0, 0.0]).as_deref(), Some("06:00"));
-        assert_eq!(told("error_rate", &[0.125]).as_deref(), Some("0.13"));
+        assert_eq!(told("error_rate", &[0.126]).as_deref(), Some("0.13"));
         assert_eq!(told("duration_z", &[-0.001]).as_deref(), Some("0"));
     }
 }

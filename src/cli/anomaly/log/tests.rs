@@ -99,8 +99,12 @@ proptest! {
 
     #[test]
     fn any_numbers_are_a_request(bytes in any::<u64>(), micros in any::<u64>(), status in any::<u16>()) {
-        let line = LINE.replace("312", &bytes.to_string()).replace("2016204", &micros.to_string());
-        let request = parsed(&line.replace("504", &status.to_string()));
+        let request = parsed(
+            &LINE
+                .replace(":504,", &format!(":{status},"))
+                .replace(":312,", &format!(":{bytes},"))
+                .replace(":2016204,", &format!(":{micros},")),
+        );
         prop_assert_eq!((request.response_bytes, request.status), (bytes, status));
         prop_assert!(request.time.checked_add(request.took).is_some());
     }

@@ -47,7 +47,7 @@ fn answers_are_learned_from_when_they_were_complete() {
 
 #[test]
 fn what_a_log_does_not_tell_is_missing_and_everything_else_is_there() {
-    let requests: Vec<Request> = (0..100).map(|at| request(at, 0, Fate::Passed)).collect();
+    let requests: Vec<Request> = (0..400).map(|at| request(at, 0, Fate::Passed)).collect();
     let (what, _, row) = steps(&requests).pop().unwrap();
     assert_eq!(what, '-');
     for (column, value) in row.0.iter().enumerate() {
