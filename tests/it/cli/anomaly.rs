@@ -212,13 +212,15 @@ async fn models_of_a_folder_are_listed_with_what_is_damaged() {
     let ended = place.run(&["anomaly", "models", "--folder"]).await.with(1);
     assert_eq!(ended.err, "error: there is no folder models\n");
     let version = trained(&place).await["version"].as_str().unwrap().to_owned();
-    let routes = ROUTES.replace("anomaly: observe", &format!("anomaly: {{ model: {version}, shadow: {version} }}"));
+    let routes = ROUTES
+        .replace("anomaly: observe", &format!("anomaly: {{ model: {version} }}"))
+        .replace("block: 0.5% }", &format!("block: 0.5% }}, shadow: {version}"));
     place.write("routes.yaml", routes);
     place.write("models/prices--20261123T000000Z-00000000.model", "not this");
     let told = place.run(&["anomaly", "models", "--folder"]).await.with(0);
     let lines: Vec<&str> = told.out.lines().collect();
     assert!(lines[0].starts_with("VERSION ") && lines[0].ends_with("  DOES"), "{}", told.out);
-    assert!(lines[1].ends_with("  judges orders, judges prices (pinned), shadows prices"), "{}", told.out);
+    assert!(lines[1].ends_with("  judges orders, judges prices (pinned), shadows orders"), "{}", told.out);
     assert_eq!(lines[2], "damaged: models/prices--20261123T000000Z-00000000.model: not a model");
     let json = place.run(&["anomaly", "models", "--folder", "models", "--format", "json"]).await.with(0).json();
     assert_eq!(json["models"][0]["pinned_by"][0], "prices");
@@ -260,7 +262,7 @@ async fn what_cannot_be_done_is_told() {
         (&["explain", "r-1", "--from", "-"], "the log is read twice"),
         (
             &["train", "--route", "orders", "--from", "few.log"],
-            "not enough data: 495 requests of route `orders`, and `anomaly.warm_up` wants 1000",
+            "not enough data: 496 requests of route `orders`, and `anomaly.warm_up` wants 1000",
         ),
         (&["train", "--route", "prices", "--from", "few.log"], "not enough data: 0 requests of route `prices`"),
     ] {
