@@ -36,7 +36,7 @@ pub(super) struct Train {
 impl Train {
     pub(super) fn carry_out(&self, common: &Common) -> Result<(), Failure> {
         match &self.route {
-            Some(route) if !self.from.is_empty() => self.from_log(route, common),
+            Some(route) if !self.from.is_empty() => self.by_log(route, common),
             route => self.by_gateway(route.as_deref(), common),
         }
     }
@@ -55,7 +55,7 @@ impl Train {
         if is_made { Ok(()) } else { Err(Failure::Told { code: FOUND_ERRORS }) }
     }
 
-    fn from_log(&self, route: &str, common: &Common) -> Result<(), Failure> {
+    fn by_log(&self, route: &str, common: &Common) -> Result<(), Failure> {
         let written = Written::read(common)?;
         let folder = Folder::open(&written.folder(self.folder.as_deref())?).map_err(Failure::found)?;
         let settings = &written.routes.anomaly;

@@ -47,9 +47,9 @@ pub(super) fn moment(since_1970: Duration) -> String {
 pub(super) fn foreign(text: &str) -> String {
     text.chars().fold(String::new(), |mut out, c| {
         if c.is_control() {
-            out.extend(c.escape_default())
+            out.extend(c.escape_default());
         } else {
-            out.push(c)
+            out.push(c);
         }
         out
     })
