@@ -20,7 +20,7 @@ use std::time::Duration;
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::{Model, Part, Tails};
-use crate::anomaly::features::{ARRIVAL, COLUMNS};
+use crate::anomaly::features::{ARRIVAL, COLUMNS, schema};
 use crate::anomaly::forest::Forest;
 use crate::base::timestamp;
 
@@ -36,11 +36,6 @@ const CHECKSUM: usize = 32;
 const MAX_ROUTE: usize = 256;
 /// Of the year 9999, the last that versions can be made of.
 const LAST_SECOND: u64 = 253_402_300_799;
-
-/// What rows must be made of for a model to judge them.
-fn schema() -> u64 {
-    (ARRIVAL as u64) << 32 | COLUMNS as u64
-}
 
 impl Model {
     /// Little-endian, the same on every machine; equal models have equal bytes.
