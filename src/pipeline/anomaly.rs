@@ -204,9 +204,10 @@ impl<'a> Tag<'a> {
 /// Learns from what came of a request, but for one that it refused itself: whoever is refused teaches nothing.
 pub(super) fn leave(exchange: &Exchange, outcome: &Outcome) {
     let Some((check, arrived)) = of(exchange) else { return };
-    if refuses(&arrived.verdict).is_none() {
-        let shared = &exchange.snapshot.gate.lasting.anomaly.shared;
-        check.watch.leave(shared, &mut arrived.clone(), outcome);
+    let shared = &exchange.snapshot.gate.lasting.anomaly.shared;
+    match refuses(&arrived.verdict) {
+        None => check.watch.leave(shared, &mut arrived.clone(), outcome),
+        Some(_) => check.watch.refused(shared, arrived),
     }
     check.count(arrived);
 }
