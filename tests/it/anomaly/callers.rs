@@ -62,8 +62,7 @@ async fn who_is_challenged_needs_a_newer_token_and_who_has_none_is_throttled() {
     let mut setup = Setup::new();
     setup.route = "auth: { any_of: [{ issuer: main }, { api_key: {} }] }, upstream: app".to_owned();
     let tokens = super::scene::Partner::new("tokens");
-    setup.file =
-        setup.file.issuer("main", &keys_of(&provider, "")).partner_with("", &[&tokens], "clients: [acme-app]");
+    setup.file = setup.file.issuer("main", &keys_of(&provider, "")).partner_with("", &[&tokens], "clients: [acme-app]");
     setup.callers[0] = ("authorization", token(&key, 30));
     let scene = setup.trained(&format!("{{ action: challenge, {SHARE}, throttle: 1/h }}")).await;
     let (old, with_key) = (scene.callers[0].clone(), scene.callers[1].clone());
@@ -73,7 +72,10 @@ async fn who_is_challenged_needs_a_newer_token_and_who_has_none_is_throttled() {
         let (response, line) = scene.log_of(odd(&mut caller, &old)).await;
         if version == BOTH[0] {
             is_challenged(&response);
-            assert_eq!((&line["reason"], &line["anomaly_action"]), (&json!("REAUTHENTICATION_REQUIRED"), &json!("challenge")));
+            assert_eq!(
+                (&line["reason"], &line["anomaly_action"]),
+                (&json!("REAUTHENTICATION_REQUIRED"), &json!("challenge"))
+            );
             assert!(!line["anomaly_why"].as_array().unwrap().is_empty(), "{line}");
             is_challenged(&usual(&mut caller, &old).await);
             scene.counts("refused_total", 2.0).await;
