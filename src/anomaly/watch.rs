@@ -30,7 +30,7 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct Watch {
     pub route: Arc<str>,
-    /// Stands for the route in a [`Place`].
+    /// Stands for the route in a [`Place`]; another one when a route that was gone comes back, so that its callers are strangers.
     pub number: u64,
     pub model: ArcSwapOption<Model>,
     /// Judges the same requests, and decides nothing.
@@ -91,7 +91,7 @@ impl Watch {
     #[must_use]
     pub fn new(route: Arc<str>, sample: reservoir::Settings, seed: u64) -> Self {
         let mut hasher = DefaultHasher::new();
-        route.hash(&mut hasher);
+        (&route, seed).hash(&mut hasher);
         Self {
             number: hasher.finish(),
             route,
