@@ -331,6 +331,13 @@ impl Models {
         if found.is_some() || self.is_detached {
             return Ok(found);
         }
+        if let Some(folder) = &self.folder {
+            // It may have come since: made from a log, or by another gateway. It judges whoever names it, and nobody else.
+            let (models, _) = folder.load_current(&[Arc::from(version)]);
+            if let Some(found) = models.into_iter().find(|model| *model.version == *version) {
+                return Ok(Some(found));
+            }
+        }
         Err(match &self.folder {
             Some(folder) => format!("anomaly.{key}: there is no model `{version}` in {}", folder.path().display()),
             None => format!("anomaly.{key}: there is no model `{version}`: gateway.yaml says no `anomaly.folder`"),

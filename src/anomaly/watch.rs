@@ -30,7 +30,7 @@ pub struct Shared {
 #[derive(Debug)]
 pub struct Watch {
     pub route: Arc<str>,
-    /// Stands for the route in a [`Place`].
+    /// Stands for the route in a [`Place`]; another one when a route that was gone comes back, so that its callers are strangers.
     pub number: u64,
     pub model: ArcSwapOption<Model>,
     /// Judges the same requests, and decides nothing.
@@ -68,19 +68,20 @@ pub struct Arrived {
 /// How rare a request is by each witness. Of what each says of usual requests, requests of usual callers and usual windows, at most
 /// a share `p` is as rare as `p`; so of all three together, weighted so, at most a share `p` is as well (Bonferroni), however they hang together.
 #[derive(Clone, Copy, Debug)]
-struct Witnesses {
+pub struct Witnesses {
     /// What is known before anything is forwarded.
-    arrival: f32,
+    pub arrival: f32,
     /// What came of the caller's last requests.
-    running: f32,
+    pub running: f32,
     /// What the caller did in the last whole window.
-    window: f32,
+    pub window: f32,
 }
 
 impl Witnesses {
     const NONE: Self = Self { arrival: 1.0, running: 1.0, window: 1.0 };
 
-    fn rarity(self) -> Rarity {
+    #[must_use]
+    pub fn rarity(self) -> Rarity {
         let own = (2.0 * self.arrival).min(1.0);
         Rarity { all: own.min(4.0 * self.running).min(4.0 * self.window), own }
     }
@@ -90,7 +91,7 @@ impl Watch {
     #[must_use]
     pub fn new(route: Arc<str>, sample: reservoir::Settings, seed: u64) -> Self {
         let mut hasher = DefaultHasher::new();
-        route.hash(&mut hasher);
+        (&route, seed).hash(&mut hasher);
         Self {
             number: hasher.finish(),
             route,
@@ -210,7 +211,8 @@ impl Watch {
 }
 
 /// What tells against the request, the strongest first: the last window, what came of the requests before it, its own features.
-fn explain(model: &Model, row: &Row, witnesses: Witnesses, mildest: f32) -> Explanation {
+#[must_use]
+pub fn explain(model: &Model, row: &Row, witnesses: Witnesses, mildest: f32) -> Explanation {
     let mut explanation = Explanation::default();
     if 2.0 * witnesses.arrival <= mildest {
         explanation = Explanation::of(model, row);

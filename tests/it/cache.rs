@@ -4,4 +4,4 @@ mod operating;
 mod reusing;
 mod sharing;
 mod storing;
-mod support;
+pub mod support;

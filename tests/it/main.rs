@@ -13,6 +13,7 @@ mod support;
 
 mod access_log;
 mod admin;
+mod anomaly;
 mod answers;
 mod architecture;
 mod back_pressure;

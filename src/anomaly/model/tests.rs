@@ -262,6 +262,11 @@ mod bytes {
         other[8] = 2;
         assert_eq!(fault(&other), "a model of another version of the format");
         let mut payload = opened(&bytes).unwrap().0.to_vec();
+        assert_eq!(
+            payload[..8],
+            crate::anomaly::features::schema().to_le_bytes(),
+            "as many columns that mean something else are another table"
+        );
         payload[0] ^= 1;
         assert_eq!(fault(&sealed(&payload)), "made for another table of features");
     }

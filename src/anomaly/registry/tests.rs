@@ -207,3 +207,20 @@ fn a_window_of_a_caller_ends_with_all_others() {
     registry.close_windows();
     assert_eq!(registry.shared.profiles.with(place, |profile| profile.counts.requests), 0);
 }
+
+#[test]
+fn a_model_that_came_into_the_folder_since_judges_whoever_names_it() {
+    let path = std::env::temp_dir().join(format!("sluice-registry-{}-{:x}", std::process::id(), fastrand::u64(..)));
+    let (registry, _) = Registry::open(Some(&path), 1_000).unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut seen = |caller| Seen { caller, at: HOUR, row: crate::anomaly::Row(std::array::from_fn(|_| random.f32())) };
+    let rows: Vec<Seen> = (0..300).map(&mut seen).collect();
+    let model = Model::make(Some("orders".into()), &rows, HOUR).unwrap();
+    assert!(registry.watch(&"orders".into(), &policy(Some(&model.version), None)).is_err());
+    Folder::open(&path).unwrap().save(&model, 5, &[]).unwrap();
+    let watch = registry.watch(&"orders".into(), &policy(None, Some(&model.version))).unwrap();
+    assert_eq!((version(&watch.model), version(&watch.shadow)), (None, Some(Arc::clone(&model.version))));
+    registry.watch(&"orders".into(), &policy(Some(&model.version), None)).unwrap();
+    assert_eq!(version(&watch.model), Some(Arc::clone(&model.version)));
+    std::fs::remove_dir_all(&path).unwrap();
+}
