@@ -1,7 +1,7 @@
 //! One route under watch: models, what is learned, and what follows.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::ladder::{Action, Ladder, Rarity, Safety, Standing, Verdict, rung};
 use super::model::{Judgement, Model};
 use super::profile::{Met, Place, Profile, Profiles};
 use super::reservoir::{self, Reservoir};
-use super::running::Running;
+use super::running::Common;
 use super::shift::Shifts;
 use super::training::Drift;
 
@@ -39,13 +39,10 @@ pub struct Watch {
     pub drift: Mutex<Drift>,
     pub shifts: Mutex<Shifts>,
     /// What comes of the requests of all callers.
-    running: Mutex<Running>,
-    /// They all end in an unusual way: that is not the doing of one of them.
-    is_odd: AtomicBool,
+    common: Mutex<Common>,
+    /// What it told last, as bits of an `f32`.
+    excess: AtomicU32,
 }
-
-/// From which running rarity on the requests of a whole route end in an unusual way.
-const ODD: f32 = 0.01;
 
 /// A request between its arrival and its end.
 #[derive(Clone, Debug)]
@@ -100,8 +97,8 @@ impl Watch {
             reservoir: Mutex::new(Reservoir::new(sample, seed)),
             drift: Mutex::default(),
             shifts: Mutex::new(Shifts::new(seed)),
-            running: Mutex::default(),
-            is_odd: AtomicBool::new(false),
+            common: Mutex::default(),
+            excess: AtomicU32::new(1_f32.to_bits()),
         }
     }
 
@@ -119,9 +116,10 @@ impl Watch {
         let place = Place { route: self.number, caller: arrival.caller };
         let mut row = Row::default();
         let target = row.read(arrival);
+        let common = self.common_excess();
         let look = |profile: &mut Profile| {
             let met = profile.meet(arrival, &target, &mut row);
-            (met, profile.standing, profile.running.rarity(arrival.at), profile.counts.rarity)
+            (met, profile.standing, profile.running.rarity(arrival.at, common), profile.counts.rarity)
         };
         let (met, standing, running, window) = shared.profiles.with(place, look);
         let own = self.model.load();
@@ -129,11 +127,7 @@ impl Watch {
         let model = own.as_ref().or_else(|| fallback.as_ref()?.as_ref());
         let judged = model.map(|model| model.arrival.judge(row.arrival()));
         let shadow = self.shadow.load().as_ref().map(|model| model.arrival.judge(row.arrival()));
-        let witnesses = judged.map_or(Witnesses::NONE, |judged| Witnesses {
-            arrival: judged.rarity,
-            running: if self.is_odd.load(Ordering::Relaxed) { 1.0 } else { running },
-            window,
-        });
+        let witnesses = judged.map_or(Witnesses::NONE, |judged| Witnesses { arrival: judged.rarity, running, window });
         let rarity = witnesses.rarity();
         if let (Some(judged), Some(mut drift)) = (judged, unless_taken(&self.drift)) {
             drift.note(judged.rarity);
@@ -190,16 +184,26 @@ impl Watch {
         let fallback = own.is_none().then(|| shared.fallback.load());
         if let Some(model) = own.as_ref().or_else(|| fallback.as_ref()?.as_ref()) {
             let judged = model.outcome.judge(row.outcome());
-            shared.profiles.with(arrived.place, |profile| profile.running.note(judged.rarity, outcome.at));
-            if let Some(mut running) = unless_taken(&self.running) {
-                running.note(judged.rarity, outcome.at);
-                self.is_odd.store(running.rarity(outcome.at) <= ODD, Ordering::Relaxed);
+            let excess = shared.profiles.with(arrived.place, |profile| {
+                profile.running.note(judged.rarity, outcome.at);
+                profile.running.excess(outcome.at)
+            });
+            if let (Some(excess), Some(mut common)) = (excess, unless_taken(&self.common)) {
+                let all = common.note(arrived.place.caller, outcome.at, excess);
+                self.excess.store(all.to_bits(), Ordering::Relaxed);
             }
         }
         // Whoever comes while another thread learns is left out: a sample is all that is wanted.
         if let Some(mut reservoir) = unless_taken(&self.reservoir) {
             reservoir.offer(arrived.place.caller, arrived.wall, row);
         }
+    }
+
+    /// How many times as unusual as always the requests of all callers are of late: an upstream that is slow is not the doing of one of
+    /// them.
+    #[must_use]
+    pub fn common_excess(&self) -> f32 {
+        f32::from_bits(self.excess.load(Ordering::Relaxed))
     }
 
     /// Ends the window of a caller of this route: judges and learns it.

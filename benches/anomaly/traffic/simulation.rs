@@ -215,8 +215,12 @@ pub fn run(setup: Setup) -> Run {
             }
             let place = Place { route: run.engine.watches[request.route].number, caller: caller(request.partner) };
             let at = Duration::from_secs_f64(request.at);
-            let [running, window] =
-                run.engine.shared.profiles.with(place, |profile| [profile.running.rarity(at), profile.counts.rarity]);
+            let common = run.engine.watches[request.route].common_excess();
+            let [running, window] = run
+                .engine
+                .shared
+                .profiles
+                .with(place, |profile| [profile.running.rarity(at, common), profile.counts.rarity]);
             let is_attack = matches!(request.label, Label::Attack(_));
             let since = if is_attack { f64::INFINITY } else { request.at - renewed[request.partner] };
             let arrived = run.engine.arrive(&request, request.token_age.min(since));
@@ -226,8 +230,6 @@ pub fn run(setup: Setup) -> Run {
             }
             let is_refused = verdict.action == Action::Block || verdict.wait.is_some() || verdict.since.is_some();
             if let Some(judged) = arrived.judged.filter(|_| request.at >= FROM) {
-                // Of no weight while all requests of the route end in an unusual way.
-                let running = if 4.0 * running < verdict.rarity { 1.0 } else { running };
                 let is_beside = !is_attack
                     && run.incidents.iter().any(|one| one.is_beside(request.partner, request.route, request.at));
                 run.judged.push(Judged {

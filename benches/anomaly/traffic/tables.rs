@@ -78,7 +78,9 @@ pub fn usual_in_detail(run: &Run) {
 
 /// Each incident, by each witness.
 pub fn incidents(run: &Run) {
-    println!("| incident | partner | requests | arrival: tag | throttle | running: tag | throttle | window: tag | throttle | rarest window |");
+    println!(
+        "| incident | partner | requests | arrival: tag | throttle | running: tag | throttle | window: tag | throttle | rarest window |"
+    );
     for Found { incident, requests } in found(run) {
         let by = |witness: usize| {
             let (all, counts) = reach(requests.iter().copied(), |one| one.witnesses[witness]);
@@ -87,7 +89,13 @@ pub fn incidents(run: &Run) {
         let rarest = requests.iter().map(|one| one.witnesses[2]).fold(4.0, f32::min);
         println!(
             "| {:?} {} | {} | {} | {} | {} | {} | {rarest:.5} |",
-            incident.kind, INTENSITIES[incident.intensity], incident.partner, requests.len(), by(0), by(1), by(2)
+            incident.kind,
+            INTENSITIES[incident.intensity],
+            incident.partner,
+            requests.len(),
+            by(0),
+            by(1),
+            by(2)
         );
     }
 }

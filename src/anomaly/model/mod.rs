@@ -92,7 +92,11 @@ impl Model {
             window: (times().min()?, times().max()?),
             rows: u32::try_from(rows.len()).ok()?,
             arrival: Part::grow(&columns_of(rows, Row::arrival), ARRIVAL, options)?,
-            outcome: Part::grow(&columns_of(rows, Row::outcome), COLUMNS - ARRIVAL, Options { seed: !options.seed, ..options })?,
+            outcome: Part::grow(
+                &columns_of(rows, Row::outcome),
+                COLUMNS - ARRIVAL,
+                Options { seed: !options.seed, ..options },
+            )?,
         };
         Some(model.numbered())
     }
