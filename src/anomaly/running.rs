@@ -8,8 +8,11 @@
 
 use std::time::Duration;
 
+mod common;
 #[cfg(test)]
 mod tests;
+
+pub use self::common::Common;
 
 /// Weight of the newest request, once there were ten.
 const WEIGHT: f32 = 0.1;
@@ -24,8 +27,12 @@ const LEAST: f32 = 1e-6;
 /// Requests before anything is said: as many as it takes to know what is usual.
 const KNOWN: u16 = 32;
 
-/// Requests that what is usual reaches back, roughly.
-const MEMORY: u16 = 1_024;
+/// Requests of which what is usual is the plain mean.
+const SETTLED: u16 = 128;
+
+/// Time, and requests, that what is usual reaches back after that, roughly; whichever is longer. However many requests come within minutes, what
+/// they are does not become usual by that.
+const MEMORY: (Duration, u16) = (Duration::from_secs(3_600), 1_024);
 
 /// A surprise beyond so many times the usual one is learned as if it were that.
 const LEARNED: f32 = 4.0;
@@ -57,6 +64,7 @@ impl Running {
         }
         let surprise = -rarity.clamp(RAREST, 1.0).ln();
         self.mean = self.mean_at(at);
+        let since = at.saturating_sub(self.last).as_secs_f32() / MEMORY.0.as_secs_f32();
         self.last = self.last.max(at);
         // As long as all weigh the same, squares are 1/n: this is 1/(n + 1).
         let equal = if self.squares > 0.0 { self.squares / (1.0 + self.squares) } else { 1.0 };
@@ -66,18 +74,24 @@ impl Running {
         self.squares = rest.powi(2) * self.squares + weight.powi(2);
         self.cubes = rest.powi(3) * self.cubes + weight.powi(3);
         let most = if self.count < KNOWN { f32::INFINITY } else { LEARNED * self.usual() };
-        self.count = (self.count + 1).min(MEMORY);
-        self.usual += (surprise.min(most) - self.usual) / f32::from(self.count);
+        self.count = (self.count + 1).min(MEMORY.1);
+        let equal = 1.0 / f32::from(self.count);
+        let weight = if self.count <= SETTLED { equal } else { equal.min(since) };
+        self.usual += weight * (surprise.min(most) - self.usual);
+    }
+
+    /// How many times as unusual as always the last requests are, of a caller of whom enough is known.
+    #[must_use]
+    pub fn excess(&self, at: Duration) -> Option<f32> {
+        (self.count >= KNOWN).then(|| self.mean_at(at) / self.usual())
     }
 
     /// The share of callers with usual requests only whose mean is as high or higher, in (0, 1]; 1 as long as too few requests have come
-    /// to know.
+    /// to know. As far as all callers have a [common](Common) excess, it is not held against this one.
     #[must_use]
-    pub fn rarity(&self, at: Duration) -> f32 {
-        if self.count < KNOWN {
-            return 1.0;
-        }
-        let deviation = (self.mean_at(at) / self.usual() - 1.0) / self.squares.sqrt();
+    pub fn rarity(&self, at: Duration, common: f32) -> f32 {
+        let Some(excess) = self.excess(at) else { return 1.0 };
+        let deviation = (excess / common - 1.0) / self.squares.sqrt();
         let shape = self.squares.powi(3) / self.cubes.powi(2);
         let ninth = 1.0 / (9.0 * shape);
         let normal = ((1.0 + deviation / shape.sqrt()).cbrt() - 1.0 + ninth) / ninth.sqrt();

@@ -1,7 +1,7 @@
 //! One route under watch: models, what is learned, and what follows.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use super::ladder::{Action, Ladder, Rarity, Safety, Standing, Verdict, rung};
 use super::model::{Judgement, Model};
 use super::profile::{Met, Place, Profile, Profiles};
 use super::reservoir::{self, Reservoir};
+use super::running::Common;
 use super::shift::Shifts;
 use super::training::Drift;
 
@@ -37,31 +38,10 @@ pub struct Watch {
     pub reservoir: Mutex<Reservoir>,
     pub drift: Mutex<Drift>,
     pub shifts: Mutex<Shifts>,
-    odd: Mutex<Odd>,
-    /// Until then the requests of several callers end in an unusual way, which is the doing of none of them; nanoseconds.
-    odd_until: AtomicU64,
-}
-
-/// The callers whose requests have last begun to end in an unusual way, and when they last did.
-#[derive(Debug, Default)]
-struct Odd([(u64, Duration); 3]);
-
-impl Odd {
-    /// So many callers within so short a time are taken for a sign that it is the service.
-    const TOGETHER: Duration = Duration::from_secs(60);
-    /// From which running rarity on.
-    const RARITY: f32 = 0.01;
-
-    /// Until when it is the service, if it is.
-    fn note(&mut self, caller: u64, at: Duration) -> Option<Duration> {
-        let known = self.0.iter().position(|(known, _)| *known == caller);
-        let oldest = || self.0.iter().enumerate().min_by_key(|(_, (_, at))| *at).map(|(place, _)| place);
-        if let Some(one) = known.or_else(oldest).and_then(|place| self.0.get_mut(place)) {
-            *one = (caller, at);
-        }
-        let is_late = |(_, noted): &(u64, Duration)| !noted.is_zero() && at.saturating_sub(*noted) < Self::TOGETHER;
-        self.0.iter().all(is_late).then(|| at + Self::TOGETHER)
-    }
+    /// What comes of the requests of all callers.
+    common: Mutex<Common>,
+    /// What it told last, as bits of an `f32`.
+    excess: AtomicU32,
 }
 
 /// A request between its arrival and its end.
@@ -117,8 +97,8 @@ impl Watch {
             reservoir: Mutex::new(Reservoir::new(sample, seed)),
             drift: Mutex::default(),
             shifts: Mutex::new(Shifts::new(seed)),
-            odd: Mutex::default(),
-            odd_until: AtomicU64::new(0),
+            common: Mutex::default(),
+            excess: AtomicU32::new(1_f32.to_bits()),
         }
     }
 
@@ -136,9 +116,10 @@ impl Watch {
         let place = Place { route: self.number, caller: arrival.caller };
         let mut row = Row::default();
         let target = row.read(arrival);
+        let common = self.common_excess();
         let look = |profile: &mut Profile| {
             let met = profile.meet(arrival, &target, &mut row);
-            (met, profile.standing, profile.running.rarity(arrival.at), profile.counts.rarity)
+            (met, profile.standing, profile.running.rarity(arrival.at, common), profile.counts.rarity)
         };
         let (met, standing, running, window) = shared.profiles.with(place, look);
         let own = self.model.load();
@@ -146,11 +127,7 @@ impl Watch {
         let model = own.as_ref().or_else(|| fallback.as_ref()?.as_ref());
         let judged = model.map(|model| model.arrival.judge(row.arrival()));
         let shadow = self.shadow.load().as_ref().map(|model| model.arrival.judge(row.arrival()));
-        let witnesses = judged.map_or(Witnesses::NONE, |judged| Witnesses {
-            arrival: judged.rarity,
-            running: if self.is_odd(arrival.at) { 1.0 } else { running },
-            window,
-        });
+        let witnesses = judged.map_or(Witnesses::NONE, |judged| Witnesses { arrival: judged.rarity, running, window });
         let rarity = witnesses.rarity();
         if let (Some(judged), Some(mut drift)) = (judged, unless_taken(&self.drift)) {
             drift.note(judged.rarity);
@@ -207,14 +184,13 @@ impl Watch {
         let fallback = own.is_none().then(|| shared.fallback.load());
         if let Some(model) = own.as_ref().or_else(|| fallback.as_ref()?.as_ref()) {
             let judged = model.outcome.judge(row.outcome());
-            let running = shared.profiles.with(arrived.place, |profile| {
+            let excess = shared.profiles.with(arrived.place, |profile| {
                 profile.running.note(judged.rarity, outcome.at);
-                profile.running.rarity(outcome.at)
+                profile.running.excess(outcome.at)
             });
-            if running <= Odd::RARITY
-                && let Some(until) = lock(&self.odd).note(arrived.place.caller, outcome.at)
-            {
-                self.odd_until.store(nanoseconds(until), Ordering::Relaxed);
+            if let (Some(excess), Some(mut common)) = (excess, unless_taken(&self.common)) {
+                let all = common.note(arrived.place.caller, outcome.at, excess);
+                self.excess.store(all.to_bits(), Ordering::Relaxed);
             }
         }
         // Whoever comes while another thread learns is left out: a sample is all that is wanted.
@@ -223,8 +199,11 @@ impl Watch {
         }
     }
 
-    fn is_odd(&self, at: Duration) -> bool {
-        nanoseconds(at) < self.odd_until.load(Ordering::Relaxed)
+    /// How many times as unusual as always the requests of all callers are of late: an upstream that is slow is not the doing of one of
+    /// them.
+    #[must_use]
+    pub fn common_excess(&self) -> f32 {
+        f32::from_bits(self.excess.load(Ordering::Relaxed))
     }
 
     /// Ends the window of a caller of this route: judges and learns it.
@@ -249,10 +228,6 @@ pub fn explain(model: &Model, row: &Row, witnesses: Witnesses, mildest: f32) -> 
         explanation.put_first("window", "what this caller did in the last 10 s, above its usual");
     }
     explanation
-}
-
-fn nanoseconds(at: Duration) -> u64 {
-    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

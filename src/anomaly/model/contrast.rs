@@ -44,6 +44,7 @@ fn range(rows: Rows<'_>, column: usize) -> Option<(f32, f32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::anomaly::forest::Options;
     use crate::anomaly::model::{Part, as_rows};
 
     #[test]
@@ -65,7 +66,7 @@ mod tests {
         let mut random = fastrand::Rng::with_seed(1);
         let values: Vec<f32> =
             (0..2_000).flat_map(|_| [random.f32(), random.f32(), random.f32(), 0.0, 1.0, 5.0]).collect();
-        let part = Part::grow(&values, 6, 1).unwrap();
+        let part = Part::grow(&values, 6, Options { seed: 1, ..Options::default() }).unwrap();
         let usual = [0.5, 0.5, 0.5, 0.0, 1.0, 5.0];
         assert!(part.judge(&usual).rarity > 0.2, "{:?}", part.judge(&usual));
         for (column, value) in [(3, 1.0), (4, 0.0), (5, 7.0), (0, 3.0)] {

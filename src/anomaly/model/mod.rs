@@ -74,10 +74,16 @@ impl Model {
     /// A model of these rows; `None` when there are fewer than [`MIN_ROWS`]. The same rows in the same order give the same model.
     #[must_use]
     pub fn make(route: Option<Arc<str>>, rows: &[Seen], now: Duration) -> Option<Self> {
+        Self::make_by(Options::default(), route, rows, now)
+    }
+
+    /// As [`Model::make`], of forests that are grown otherwise. The seed is that of the rows all the same.
+    #[must_use]
+    pub fn make_by(options: Options, route: Option<Arc<str>>, rows: &[Seen], now: Duration) -> Option<Self> {
         if rows.len() < MIN_ROWS {
             return None;
         }
-        let seed = seed(rows);
+        let options = Options { seed: seed(rows), ..options };
         let times = || rows.iter().map(|seen| seen.at);
         let model = Self {
             version: "".into(),
@@ -85,8 +91,12 @@ impl Model {
             made_at: now,
             window: (times().min()?, times().max()?),
             rows: u32::try_from(rows.len()).ok()?,
-            arrival: Part::grow(&columns_of(rows, Row::arrival), ARRIVAL, seed)?,
-            outcome: Part::grow(&columns_of(rows, Row::outcome), COLUMNS - ARRIVAL, !seed)?,
+            arrival: Part::grow(&columns_of(rows, Row::arrival), ARRIVAL, options)?,
+            outcome: Part::grow(
+                &columns_of(rows, Row::outcome),
+                COLUMNS - ARRIVAL,
+                Options { seed: !options.seed, ..options },
+            )?,
         };
         Some(model.numbered())
     }
@@ -100,10 +110,10 @@ impl Part {
     /// forest that judges.
     ///
     /// Among the rows that it is grown from are some of [`contrast`]; the scores are of real ones alone.
-    fn grow(values: &[f32], columns: usize, seed: u64) -> Option<Self> {
+    fn grow(values: &[f32], columns: usize, options: Options) -> Option<Self> {
         let rows = as_rows(values, columns);
-        let grown_from = contrast::added(rows, seed);
-        let forest = Forest::grow(as_rows(&grown_from, columns), Options { seed, ..Options::default() })?;
+        let grown_from = contrast::added(rows, options.seed);
+        let forest = Forest::grow(as_rows(&grown_from, columns), options)?;
         let mut scores: Vec<f32> = rows.iter().map(|row| forest.score(row)).collect();
         Some(Self { forest, tails: Tails::of(&mut scores), medians: medians(rows) })
     }

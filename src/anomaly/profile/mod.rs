@@ -15,7 +15,7 @@ mod seen;
 use self::baseline::{Baseline, KNOWN};
 use self::pace::Pace;
 pub use self::profiles::{Place, Profiles};
-use self::seen::{Distinct, Generations, Recent};
+use self::seen::{Distinct, Generations, Presence};
 
 /// How much one answer moves the rate of errors.
 const ERROR_WEIGHT: f32 = 1.0 / 32.0;
@@ -43,9 +43,9 @@ pub struct Profile {
     request_body: Baseline,
     duration: Baseline,
     response_bytes: Baseline,
-    orders: Recent,
-    clients: Recent,
-    networks: Recent,
+    orders: Presence,
+    clients: Presence,
+    networks: Presence,
     paths: Generations<16>,
     templates: Generations<8>,
     /// Paths of the window that runs.
@@ -85,9 +85,10 @@ impl Profile {
 
         let is_known = self.requests >= KNOWN;
         let new = |seen: bool| if is_known { f32::from(!seen) } else { f32::NAN };
-        row[const { column("header_order_new") }] = new(self.orders.has(met.order));
-        row[const { column("client_new") }] = new(self.clients.has(met.client));
-        row[const { column("network_new") }] = new(self.networks.has(met.network));
+        let newness = |newness: f32| if is_known { newness } else { f32::NAN };
+        row[const { column("header_order_new") }] = newness(self.orders.newness(met.order));
+        row[const { column("client_new") }] = newness(self.clients.newness(met.client));
+        row[const { column("network_new") }] = newness(self.networks.newness(met.network));
         row[const { column("path_new") }] = new(self.paths.has(met.path));
         row[const { column("path_template_new") }] = new(self.templates.has(met.template));
         row[const { column("distinct_paths") }] = log(self.distinct.estimate());
@@ -105,9 +106,9 @@ impl Profile {
         self.url_length.learn(row[const { column("url_length") }]);
         self.header_bytes.learn(row[const { column("header_bytes") }]);
         self.request_body.learn(row[const { column("request_body") }]);
-        self.orders.note(met.order);
-        self.clients.note(met.client);
-        self.networks.note(met.network);
+        self.orders.note(met.order, met.at);
+        self.clients.note(met.client, met.at);
+        self.networks.note(met.network, met.at);
         self.paths.note(met.path);
         self.templates.note(met.template);
         self.requests = (self.requests + 1).min(KNOWN);

@@ -1,34 +1,67 @@
 //! What was seen of late, in a few words of memory.
 
-/// Hashes that were among the last 8 different ones; the one seen last stands first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Recent([u32; 8]);
+use std::time::Duration;
 
-impl Recent {
+/// In how many minutes each of a few hashes was there, of some 500 with any; the 6 with most.
+///
+/// By time and not by number, so that nothing becomes usual by coming often within minutes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
     /// 0 stands for a place that is free.
+    hashes: [u32; PLACES],
+    /// In sixty-fourths of a minute.
+    weights: [u16; PLACES],
+    /// The minute that was counted last, modulo 256.
+    last: [u8; PLACES],
+}
+
+const PLACES: usize = 6;
+const MINUTE: u16 = 64;
+/// Together in all places, at most: so none overflows.
+const MOST: u16 = 510 * MINUTE;
+
+impl Presence {
     fn sign(hash: u64) -> u32 {
         ((hash >> 32) as u32).max(1)
     }
 
-    pub fn has(&self, hash: u64) -> bool {
-        self.0.contains(&Self::sign(hash))
+    fn all(&self) -> u16 {
+        self.weights.iter().sum()
     }
 
-    /// Whether it was among them; it is afterwards.
-    pub fn note(&mut self, hash: u64) -> bool {
-        let hash = Self::sign(hash);
-        if self.0.first() == Some(&hash) {
-            return true;
+    /// How new it is: 1 when it was not there of late, 0 when nothing else was; between, less by as much for each doubling of the minutes
+    /// that it was there.
+    pub fn newness(&self, hash: u64) -> f32 {
+        let minutes = |weight: u16| f32::from(weight) / f32::from(MINUTE);
+        let found = self.hashes.iter().position(|seen| *seen == Self::sign(hash));
+        let own = found.and_then(|place| self.weights.get(place)).copied().unwrap_or_default();
+        match self.all() {
+            _ if own == 0 => 1.0,
+            all => 1.0 - minutes(own).ln_1p() / minutes(all).ln_1p(),
         }
-        let found = self.0.iter().position(|seen| *seen == hash);
-        let end = found.unwrap_or(self.0.len() - 1);
-        if let Some(front) = self.0.get_mut(..=end) {
-            front.rotate_right(1);
+    }
+
+    /// It is there now. Without a place, it takes that of the least.
+    pub fn note(&mut self, hash: u64, at: Duration) {
+        let (hash, minute) = (Self::sign(hash), (at.as_secs() / 60) as u8);
+        let known = self.hashes.iter().position(|seen| *seen == hash);
+        let least = || (0..PLACES).min_by_key(|place| self.weights.get(*place));
+        let Some(place) = known.or_else(least) else { return };
+        let (Some(seen), Some(weight), Some(last)) =
+            (self.hashes.get_mut(place), self.weights.get_mut(place), self.last.get_mut(place))
+        else {
+            return;
+        };
+        if known.is_none() {
+            (*seen, *weight) = (hash, 0);
+        } else if *last == minute {
+            return;
         }
-        if let Some(first) = self.0.first_mut() {
-            *first = hash;
+        *weight += MINUTE;
+        *last = minute;
+        if self.all() > MOST {
+            self.weights.iter_mut().for_each(|weight| *weight -= *weight / (MOST / MINUTE));
         }
-        found.is_some()
     }
 }
 
@@ -108,17 +141,35 @@ mod tests {
     use super::*;
     use crate::anomaly::features::mix;
 
+    const MINUTES: Duration = Duration::from_secs(60);
+
+    fn near(a: f32, b: f32) -> bool {
+        (a - b).abs() < 0.01
+    }
+
     #[test]
-    fn the_last_eight_are_known() {
-        let mut recent = Recent::default();
-        for number in 0..8 {
-            assert!(!recent.note(mix(number)));
+    fn what_is_new_becomes_usual_by_minutes_not_by_requests() {
+        let mut presence = Presence::default();
+        assert_eq!(presence.newness(mix(1)), 1.0);
+        (0..1_000).for_each(|minute| presence.note(mix(1), MINUTES * minute));
+        assert_eq!((presence.newness(mix(1)), presence.newness(mix(2))), (0.0, 1.0));
+        (0..10_000).for_each(|_| presence.note(mix(2), MINUTES * 1_000));
+        assert!(near(presence.newness(mix(2)), 1.0 - 2_f32.ln() / 510_f32.ln()), "{}", presence.newness(mix(2)));
+        (1_000..1_060).for_each(|minute| presence.note(mix(2), MINUTES * minute));
+        assert!((0.3..0.4).contains(&presence.newness(mix(2))), "{}", presence.newness(mix(2)));
+        (2_000..4_000).for_each(|minute| presence.note(mix(2), MINUTES * minute));
+        assert!(presence.newness(mix(2)) < 0.01 && presence.newness(mix(1)) > 0.5);
+    }
+
+    #[test]
+    fn those_that_come_once_do_not_push_out_what_is_there_always() {
+        let mut presence = Presence::default();
+        for minute in 0..5_000 {
+            (1..6).for_each(|usual| presence.note(mix(usual), MINUTES * minute));
+            presence.note(mix(1_000 + u64::from(minute)), MINUTES * minute);
         }
-        assert!((0..8).all(|number| recent.note(mix(number))));
-        // The first is seen again, so the second goes.
-        recent.note(mix(0));
-        assert!(!recent.note(mix(8)));
-        assert!(recent.note(mix(0)) && !recent.note(mix(1)));
+        assert!((1..6).all(|usual| presence.newness(mix(usual)) < 0.4));
+        assert_eq!(presence.newness(mix(1_000)), 1.0);
     }
 
     #[test]

@@ -32,7 +32,7 @@ fn it_is_calibrated_as_soon_as_anything_is_said() {
                 running.note(rarity(&mut random), AT);
                 requests += 1;
             }
-            let rarity = running.rarity(AT);
+            let rarity = running.rarity(AT, 1.0);
             for (share, seen) in shares.iter().zip(seen) {
                 *seen += u32::from(rarity <= *share);
             }
@@ -54,7 +54,7 @@ fn nothing_is_said_before_enough_is_known() {
     running.note(f32::NAN, AT);
     assert_eq!(running, Running::default());
     for _ in 0..KNOWN {
-        assert_eq!(running.rarity(AT), 1.0);
+        assert_eq!(running.rarity(AT, 1.0), 1.0);
         running.note(0.0, AT);
     }
 }
@@ -63,10 +63,10 @@ fn nothing_is_said_before_enough_is_known() {
 fn who_is_always_a_bit_different_is_not_held_to_be_unusual() {
     let mut running = Running::default();
     (0..500).for_each(|_| running.note(0.003, AT));
-    assert!(running.rarity(AT) > 0.3, "{}", running.rarity(AT));
+    assert!(running.rarity(AT, 1.0) > 0.3, "{}", running.rarity(AT, 1.0));
     let mut now_and_then = known(2_000);
     (0..15).for_each(|_| now_and_then.note(0.003, AT));
-    assert!(now_and_then.rarity(AT) < 1e-4, "{}", now_and_then.rarity(AT));
+    assert!(now_and_then.rarity(AT, 1.0) < 1e-4, "{}", now_and_then.rarity(AT, 1.0));
 }
 
 /// Requests of mean surprise until the running rarity is above a share.
@@ -74,7 +74,7 @@ fn until_above(share: f32, mut running: Running) -> u32 {
     let usual = (-1.0f32).exp();
     (0..)
         .take_while(|_| {
-            let is_below = running.rarity(AT) <= share;
+            let is_below = running.rarity(AT, 1.0) <= share;
             running.note(usual, AT);
             is_below
         })
@@ -85,7 +85,7 @@ fn until_above(share: f32, mut running: Running) -> u32 {
 fn it_comes_down_after_as_many_usual_requests_as_are_stated() {
     let mut row = known(2_000);
     (0..50).for_each(|_| row.note(0.0, AT));
-    assert_eq!(row.rarity(AT), LEAST);
+    assert_eq!(row.rarity(AT, 1.0), LEAST);
     let [until_1, until_5] = [0.01, 0.05].map(|share| until_above(share, row));
     assert!(until_1 <= 25 && until_5 <= 29, "{until_1} {until_5}");
     let mut single = known(2_000);
@@ -94,10 +94,28 @@ fn it_comes_down_after_as_many_usual_requests_as_are_stated() {
 }
 
 #[test]
+fn many_requests_at_once_do_not_become_usual() {
+    let mut running = known(2_000);
+    (0..5_000).for_each(|at| running.note(0.02, HALF_LIFE / 5_000 * at));
+    assert!(running.rarity(HALF_LIFE, 1.0) < 1e-3, "{}", running.rarity(HALF_LIFE, 1.0));
+    (0..5_000).for_each(|at| running.note(0.02, HALF_LIFE + HALF_LIFE / 200 * at));
+    assert!(running.rarity(HALF_LIFE * 26, 1.0) > 0.1, "what goes on for hours does");
+}
+
+#[test]
+fn what_all_callers_have_in_common_is_held_against_none() {
+    let mut running = known(2_000);
+    (0..50).for_each(|_| running.note(0.01, AT));
+    let excess = running.excess(AT).unwrap();
+    assert!(excess > 4.0 && running.rarity(AT, 1.0) == LEAST);
+    assert!(running.rarity(AT, excess) > 0.3 && running.rarity(AT, 2.0) < 0.001);
+}
+
+#[test]
 fn it_comes_down_by_time_too() {
     let mut running = known(2_000);
     (0..50).for_each(|_| running.note(0.0, AT));
-    let later = |halves: u32| running.rarity(HALF_LIFE * halves);
+    let later = |halves: u32| running.rarity(HALF_LIFE * halves, 1.0);
     assert!(later(1) < 0.001 && later(4) > 0.01 && later(7) > 0.1, "{} {} {}", later(1), later(4), later(7));
 }
 
@@ -105,9 +123,9 @@ fn it_comes_down_by_time_too() {
 fn a_row_of_somewhat_unusual_requests_is_rare_as_none_of_them_is() {
     let mut running = Running::default();
     (0..500).for_each(|_| running.note(0.4, AT));
-    assert!(running.rarity(AT) > 0.1);
+    assert!(running.rarity(AT, 1.0) > 0.1);
     (0..15).for_each(|_| running.note(0.05, AT));
-    assert!(running.rarity(AT) < 0.001, "{}", running.rarity(AT));
+    assert!(running.rarity(AT, 1.0) < 0.001, "{}", running.rarity(AT, 1.0));
 }
 
 proptest! {
@@ -119,7 +137,7 @@ proptest! {
         for (rarity, at) in noted {
             running.note(rarity, Duration::from_millis(at.into()));
         }
-        let rarity = running.rarity(Duration::from_millis(at.into()));
+        let rarity = running.rarity(Duration::from_millis(at.into()), 1.0);
         prop_assert!((LEAST..=1.0).contains(&rarity), "{rarity}");
     }
 
@@ -129,7 +147,7 @@ proptest! {
     ) {
         let mut running = Running::default();
         before.iter().for_each(|rarity| running.note(*rarity, AT));
-        let after = |rarity| { let mut running = running; running.note(rarity, AT); running.rarity(AT) };
+        let after = |rarity| { let mut running = running; running.note(rarity, AT); running.rarity(AT, 1.0) };
         prop_assert!(after(a.min(b)) <= after(a.max(b)));
     }
 }

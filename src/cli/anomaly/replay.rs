@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::log::{Fate, Request, digest};
 use crate::anomaly::features::{Fields, columns};
 use crate::anomaly::profile::{Met, Place, Profiles};
+use crate::anomaly::running::Common;
 use crate::anomaly::{Arrival, Model, Outcome, Row};
 
 /// What a log does not tell as the request did: the query, the fields and the token. Columns that are missing are never cut in
@@ -41,6 +42,9 @@ struct Replay<'m> {
     profiles: Profiles,
     /// The last window in which a caller did something.
     windows: HashMap<u64, u64>,
+    /// What comes of the requests of all callers, and by how much it is unusual.
+    common: Common,
+    excess: f32,
     began: Duration,
 }
 
@@ -54,7 +58,8 @@ pub(super) fn replay<'r>(
     mut visit: impl FnMut(Step<'r, '_>),
 ) {
     let began = requests.first().map_or(Duration::ZERO, |request| request.time);
-    let mut replay = Replay { model, profiles: Profiles::new(callers), windows: HashMap::new(), began };
+    let (profiles, windows) = (Profiles::new(callers), HashMap::new());
+    let mut replay = Replay { model, profiles, windows, common: Common::default(), excess: 1.0, began };
     // Under way, by the time of their ends.
     let mut under_way: BTreeMap<(Duration, usize), (&'r Request, Row, Met)> = BTreeMap::new();
     for (at, request) in requests.iter().enumerate().filter(|(_, request)| request.fate != Fate::Unseen) {
@@ -97,17 +102,18 @@ impl Replay<'_> {
         blank(&mut row);
         let window = at.as_secs() / WINDOW;
         let before = self.windows.insert(request.caller, window);
+        let excess = self.excess;
         let (met, running) = self.profiles.with(place(request), |profile| {
             if before.is_some_and(|before| before != window) {
                 profile.close_window();
             }
-            (profile.meet(&arrival, &target, &mut row), profile.running.rarity(at))
+            (profile.meet(&arrival, &target, &mut row), profile.running.rarity(at, excess))
         });
         blank(&mut row);
         (row, met, running)
     }
 
-    fn leave<'r>(&self, request: &'r Request, mut row: Row, met: Met, visit: &mut impl FnMut(Step<'r, '_>)) {
+    fn leave<'r>(&mut self, request: &'r Request, mut row: Row, met: Met, visit: &mut impl FnMut(Step<'r, '_>)) {
         let outcome = Outcome {
             at: (request.time + request.took).saturating_sub(self.began),
             duration: request.took,
@@ -119,13 +125,17 @@ impl Replay<'_> {
         if outcome.is_failure {
             return;
         }
-        self.profiles.with(place(request), |profile| {
+        let excess = self.profiles.with(place(request), |profile| {
             profile.learn(&met, &row);
             profile.leave(&outcome, &mut row);
             if let Some(model) = self.model {
                 profile.running.note(model.outcome.judge(row.outcome()).rarity, outcome.at);
             }
+            profile.running.excess(outcome.at)
         });
+        if let Some(excess) = excess {
+            self.excess = self.common.note(request.caller, outcome.at, excess);
+        }
         visit(Step::Left(request, &row));
     }
 }
