@@ -12,7 +12,6 @@ use super::ladder::{Action, Ladder, Safety, Standing, Verdict};
 use super::model::{Judgement, Model};
 use super::profile::{Place, Profile, Profiles};
 use super::reservoir::{self, Reservoir};
-use super::running;
 use super::shift::Shifts;
 use super::training::Drift;
 
@@ -157,12 +156,6 @@ impl Watch {
         if let Some(mut reservoir) = unless_taken(&self.reservoir) {
             reservoir.offer(arrived.place.caller, arrived.wall, row);
         }
-    }
-
-    /// Learns nothing from what was refused, but that time goes by: what came of earlier requests weighs less, as if a usual one
-    /// had come of this. Otherwise whoever is refused for it would be refused for ever.
-    pub fn refused(&self, shared: &Shared, arrived: &Arrived) {
-        shared.profiles.with(arrived.place, |profile| profile.running.note(running::USUAL));
     }
 
     /// Ends the window of a caller of this route: judges and learns it.

@@ -204,10 +204,9 @@ impl<'a> Tag<'a> {
 /// Learns from what came of a request, but for one that it refused itself: whoever is refused teaches nothing.
 pub(super) fn leave(exchange: &Exchange, outcome: &Outcome) {
     let Some((check, arrived)) = of(exchange) else { return };
-    let shared = &exchange.snapshot.gate.lasting.anomaly.shared;
-    match refuses(&arrived.verdict) {
-        None => check.watch.leave(shared, &mut arrived.clone(), outcome),
-        Some(_) => check.watch.refused(shared, arrived),
+    if refuses(&arrived.verdict).is_none() {
+        let shared = &exchange.snapshot.gate.lasting.anomaly.shared;
+        check.watch.leave(shared, &mut arrived.clone(), outcome);
     }
     check.count(arrived);
 }
