@@ -146,6 +146,7 @@ pub async fn start(bootstrap: Bootstrap) -> Result<Running, StartError> {
     };
     tasks::spawn("failure", leave_on_failure(Arc::clone(&drain), metrics.clone(), Arc::clone(&settings)));
     tasks::spawn("housekeeping", keep_house(Arc::clone(&reloader), stopped.clone()));
+    tasks::spawn("windows", anomaly::close_windows(Arc::clone(&models), stopped.clone()));
     tasks::spawn("training", anomaly::train(models, metrics.clone(), stopped.clone()));
     tasks::spawn("keeping", Arc::clone(&keeping).go_on(stopped.clone()));
     metrics.set_ready(true);

@@ -19,7 +19,7 @@ use sluice::anomaly::forest::{Forest, Options, Rows};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Rows that are timed one by one; a multiple of what a batch would keep in its caches does not matter, so it is what the first cache holds.
+/// Rows that are timed, each scored by itself.
 const TIMED: usize = 2_000;
 
 fn main() -> ExitCode {

@@ -4,6 +4,7 @@
     run.py FOLDER                 every .npz (arrays X and y, as ADBench has them) and .csv (label in the last column) of it
     run.py --make FOLDER          makes such sets of what scikit-learn brings along, without network
     run.py FOLDER --extensions 0,1,2 --json result.json
+    run.py --from result.json     prints the tables again
 
 A label is 1 for what is unusual, 0 otherwise; nobody shows it to a forest. Needs numpy and scikit-learn from PyPI.
 """
@@ -26,14 +27,19 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("folder", type=pathlib.Path, nargs="?")
     parser.add_argument("--make", action="store_true", help="fill the folder, measure nothing")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--extensions", default="0", help="of our forest, separated by commas; the first is compared set by set")
     parser.add_argument("--columns", type=int, default=2047, help="leave wider sets out")
     parser.add_argument("--bench", type=pathlib.Path, help="the built benchmark, instead of building it")
+    parser.add_argument("--from", dest="measured", type=pathlib.Path, help="what --json wrote; measures nothing")
     parser.add_argument("--json", type=pathlib.Path, help="everything measured")
     options = parser.parse_args()
+    if options.measured:
+        return report(json.loads(options.measured.read_text()))
+    if options.folder is None:
+        parser.error("a folder is needed")
     if options.make:
         return make(options.folder)
     bench = options.bench or build()
@@ -57,7 +63,7 @@ def main():
         sys.exit("no sets found")
     if options.json:
         options.json.write_text(json.dumps(results, indent=1))
-    report(results, extensions, options.seeds)
+    report(results)
 
 
 def order(file):
@@ -106,7 +112,7 @@ def ours(bench, rows, labels, seeds, extension):
 
 
 def theirs(rows, labels, seeds):
-    """A batch is all rows, at most 20,000: the times of larger ones differ little, and take long."""
+    """A batch is all rows, but at most 20,000. Times are the least of all repeats, as ours are."""
     scores, grow, row = [], [], []
     rows = numpy.nan_to_num(rows, nan=numpy.nan, posinf=numpy.nan, neginf=numpy.nan)
     for seed in range(seeds):
@@ -120,7 +126,7 @@ def theirs(rows, labels, seeds):
             row.append((time.perf_counter() - started) / len(batch))
         scores.append(-forest.score_samples(rows))
     alone = []
-    for at in range(20):
+    for at in range(min(20, len(rows))):
         started = time.perf_counter()
         forest.score_samples(rows[at:at + 1])
         alone.append(time.perf_counter() - started)
@@ -135,8 +141,10 @@ def quality(labels, scores):
     }
 
 
-def report(results, extensions, seeds):
-    first = f"extension {extensions[0]}"
+def report(results):
+    forests = [name for name, of in next(iter(results.values())).items() if isinstance(of, dict)]
+    first = forests[1]
+    seeds = len(next(iter(results.values()))[first]["auc"])
     print(f"| set | rows × columns | unusual | AUC: ours | scikit-learn | its {seeds} seeds | ours is | AP: ours | scikit-learn | "
           "grow, ms: ours | scikit-learn | row alone, µs: ours | in batch: scikit-learn |")
     print("|---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|")
@@ -152,18 +160,26 @@ def report(results, extensions, seeds):
     print()
     print(f"{len(results)} sets: our mean is within scikit-learn's seeds in {places['within']}, above in {places['above']}, below in {places['below']}.")
     print()
-    print("| | mean AUC | standard deviation over seeds | mean AP | sets in which it is better than scikit-learn |")
-    print("|---|--:|--:|--:|--:|")
-    for name in ["scikit-learn"] + [f"extension {extension}" for extension in extensions]:
-        auc = numpy.array([result[name]["auc"] for result in results.values()])
-        precision = numpy.array([result[name]["precision"] for result in results.values()])
-        base = numpy.array([result["scikit-learn"]["auc"] for result in results.values()])
-        better = int((auc.mean(axis=1) > base.mean(axis=1)).sum())
-        print(f"| {name} | {auc.mean():.4f} | {auc.mean(axis=0).std(ddof=1) if seeds > 1 else 0:.4f} | {precision.mean():.4f} | {better} |")
-    alone = [result["scikit-learn"]["alone_us"] for result in results.values()]
+    print("| forest | mean AUC | less scikit-learn's | sets better | sets better by 0.02 | mean AP | row, µs |")
+    print("|---|--:|--:|--:|--:|--:|--:|")
+    base = table(results, "scikit-learn", "auc")
+    for name in forests:
+        auc = table(results, name, "auc")
+        difference = auc.mean(axis=1) - base.mean(axis=1)
+        # By chance alone: of the mean over sets, each with its own spread over seeds.
+        error = numpy.sqrt(((auc.var(axis=1, ddof=1) + base.var(axis=1, ddof=1)) / seeds).sum()) / len(results) if seeds > 1 else 0
+        row = numpy.median([result[name]["row_us"] for result in results.values()])
+        print(f"| {name} | {auc.mean():.4f} | " + (f"{difference.mean():+.4f} ± {error:.4f}" if name != forests[0] else "") +
+              f" | {(difference > 0).sum()} | {(difference > 0.02).sum()} | {table(results, name, 'precision').mean():.4f} | {row:.2f} |")
+    alone = min(result["scikit-learn"]["alone_us"] for result in results.values())
     slower = [name for name, result in results.items() if result[first]["row_us"] > result["scikit-learn"]["row_us"]]
     print()
-    print(f"Slower alone than scikit-learn in batch: {', '.join(slower) or 'none'}. A row alone costs scikit-learn {min(alone):.0f} µs at least.")
+    print(f"Slower alone than scikit-learn in batch: {', '.join(slower) or 'none'}. A row alone costs scikit-learn {alone:.0f} µs at least.")
+
+
+def table(results, name, what):
+    """Sets by seeds."""
+    return numpy.array([result[name][what] for result in results.values()])
 
 
 def spread(values):

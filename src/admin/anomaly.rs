@@ -211,8 +211,8 @@ fn model(model: &Model, now: Duration) -> Value {
 
 /// As long as a route has seen too little for a model.
 fn lacking(numbers: &Numbers) -> Option<String> {
-    let Numbers { rows, needed, .. } = numbers;
-    (rows < needed).then(|| format!("not enough data: {rows} of {needed}"))
+    let Numbers { seen, needed, .. } = *numbers;
+    (seen < needed as u64).then(|| format!("not enough data: {seen} of {needed}"))
 }
 
 /// As it is written in the file, not as the nearest number in binary.

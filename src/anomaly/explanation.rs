@@ -1,7 +1,5 @@
 //! Why a request is unusual, in words.
 
-use std::fmt::Write as _;
-
 use super::features::{FEATURES, Feature, Row, Transformation};
 use super::model::Model;
 
@@ -13,7 +11,7 @@ mod words;
 const MOST: usize = 3;
 
 /// The features that contributed most.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Explanation {
     /// At most three, those that contributed most first; none that spoke for a usual request.
     pub reasons: Vec<Because>,
@@ -21,7 +19,7 @@ pub struct Explanation {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Because {
-    /// Of [`FEATURES`](super::features::FEATURES), or `running` or `window`.
+    /// Of [`FEATURES`](super::features::FEATURES), or `running`, `window` or `hold`.
     pub feature: &'static str,
     /// Its part in what made the request unusual, of 1.
     pub share: f32,
@@ -66,22 +64,17 @@ impl Explanation {
         Self { reasons: positive.into_iter().take(MOST).map(because).collect() }
     }
 
+    /// Of a request that is as usual, of a caller who is still held for one that was not.
+    pub(super) fn of_hold() -> Self {
+        let mut explanation = Self::default();
+        explanation.put_first("hold", "an unusual request of this caller not long ago");
+        explanation
+    }
+
     /// A reason that lies outside of the request goes before those of its features, of which the last may have to go.
     pub(super) fn put_first(&mut self, feature: &'static str, text: &str) {
         self.reasons.truncate(MOST - 1);
         self.reasons.insert(0, Because { feature, share: 1.0, text: text.to_owned() });
-    }
-
-    /// For one field of the log: `header_bytes:0.41 path_new:0.30 time_of_day:0.12`.
-    #[must_use]
-    pub fn to_log(&self) -> String {
-        let mut line = String::new();
-        for Because { feature, share, .. } in &self.reasons {
-            let space = if line.is_empty() { "" } else { " " };
-            // Writing to a string does not fail.
-            let _ = write!(line, "{space}{feature}:{share:.2}");
-        }
-        line
     }
 }
 

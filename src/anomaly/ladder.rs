@@ -23,8 +23,15 @@ pub struct Standing {
     challenged_until: Duration,
     /// The second in which the challenge began, since 1970 UTC.
     since: u64,
-    /// Somebody came with a credential issued since then.
-    is_met: bool,
+}
+
+/// How rare a request is, as a share of usual requests.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rarity {
+    /// By all that is known, what its caller did before included.
+    pub all: f32,
+    /// By itself.
+    pub own: f32,
 }
 
 /// What is to be done with a request.
@@ -37,6 +44,8 @@ pub struct Verdict {
     pub wait: Option<Duration>,
     /// Set when it was asked to authenticate anew: credentials issued before this, since 1970 UTC, are not enough.
     pub since: Option<Duration>,
+    /// It is blocked, or begins a hold: what follows from what is known by now is not counted again.
+    pub begins: bool,
 }
 
 impl Verdict {
@@ -51,69 +60,63 @@ impl Standing {
     /// What is to be done with a request of this rarity, now (`at` by the clock that never jumps, `wall` since 1970 UTC).
     /// `issued_at` of its token, if it has one: who cannot authenticate anew is throttled where others are challenged.
     ///
+    /// Only what is rare by itself is blocked: or else nobody who was once would ever come out of it.
+    ///
     /// Under a throttle hold, of the requests within any time `t` at most `1 + t / ladder.throttle` pass (GCRA without a
     /// burst); a refused one costs nothing.
     ///
     /// A token meets a challenge if it was issued in the second in which that began, or later: tokens tell whole seconds (`iat`),
-    /// so one that is older by less than a second counts as well. The first that does ends the hold for all of this
-    /// caller's requests but those on the rung `challenge` themselves, of which those with such a token are throttled instead (or
-    /// tagged, without that rung) until the hold would have ended: nobody has to authenticate for each of them.
+    /// so one that is older by less than a second counts as well. Older ones are challenged until the hold ends. A request on the rung `challenge`
+    /// whose token meets it is throttled instead (or tagged, without that rung): nobody has to authenticate for each request.
     pub fn judge(
         &mut self,
         ladder: &Ladder,
-        rarity: f32,
+        rarity: Rarity,
         (at, wall): (Duration, Duration),
         issued_at: Option<Duration>,
     ) -> Verdict {
         self.forget(ladder, at);
         let rung = rung(ladder, rarity);
-        let verdict = Verdict { action: rung, rarity, wait: None, since: None };
+        let verdict = Verdict { action: rung, rarity: rarity.all, wait: None, since: None, begins: false };
         if rung == Action::Block {
-            return verdict;
+            return Verdict { begins: true, ..verdict };
         }
-        let is_challenged = self.is_challenged(ladder, rung == Action::Challenge, (at, wall), issued_at);
+        let mut begins = false;
+        let holds = at < self.challenged_until;
+        let meets = holds && issued_at.is_some_and(|issued_at| issued_at.as_secs() >= self.since);
+        if rung == Action::Challenge && !meets {
+            if !holds {
+                self.since = wall.as_secs();
+                begins = true;
+            }
+            self.challenged_until = at.saturating_add(ladder.cool_down);
+        }
+        let is_challenged = !meets && at < self.challenged_until;
         if is_challenged && issued_at.is_some() {
-            return Verdict { action: Action::Challenge, since: Some(Duration::from_secs(self.since)), ..verdict };
+            let since = Some(Duration::from_secs(self.since));
+            return Verdict { action: Action::Challenge, since, begins, ..verdict };
         }
         if rung >= Action::Throttle && !is_challenged && has(ladder, Action::Throttle) {
+            begins |= at >= self.throttled_until;
             self.throttled_until = at.saturating_add(ladder.cool_down);
         }
         if is_challenged || at < self.throttled_until {
-            return Verdict { action: Action::Throttle, wait: self.pass(ladder, at), ..verdict };
+            return Verdict { action: Action::Throttle, wait: self.pass(ladder, at), begins, ..verdict };
         }
         Verdict { action: rung.min(Action::Tag), ..verdict }
     }
 
-    /// Lets go of what the ladder would not have done.
+    /// Lets go of what is over, and of what the ladder would not have done.
     fn forget(&mut self, ladder: &Ladder, at: Duration) {
         let latest = |action| if has(ladder, action) { at.saturating_add(ladder.cool_down) } else { Duration::ZERO };
-        self.throttled_until = self.throttled_until.min(latest(Action::Throttle));
-        self.challenged_until = self.challenged_until.min(latest(Action::Challenge));
+        let of =
+            |until: Duration, action| Some(until.min(latest(action))).filter(|until| at < *until).unwrap_or_default();
+        self.throttled_until = of(self.throttled_until, Action::Throttle);
+        self.challenged_until = of(self.challenged_until, Action::Challenge);
         self.next_at = self.next_at.min(at.saturating_add(ladder.throttle));
-    }
-
-    /// Whether a fresh credential is wanted and was not brought.
-    fn is_challenged(
-        &mut self,
-        ladder: &Ladder,
-        is_alert: bool,
-        (at, wall): (Duration, Duration),
-        issued_at: Option<Duration>,
-    ) -> bool {
-        let holds = at < self.challenged_until;
-        if holds && issued_at.is_some_and(|issued_at| issued_at.as_secs() >= self.since) {
-            self.is_met = true;
-            return false;
+        if self.throttled_until.is_zero() && self.challenged_until.is_zero() && self.next_at <= at {
+            *self = Self::default();
         }
-        if !is_alert {
-            return holds && !self.is_met;
-        }
-        if !holds {
-            self.since = wall.as_secs();
-        }
-        self.challenged_until = at.saturating_add(ladder.cool_down);
-        self.is_met = false;
-        true
     }
 
     /// Lets a request pass, or says how long it has to wait.
@@ -127,8 +130,10 @@ impl Standing {
 }
 
 /// The most drastic that is asked for requests as rare as this.
-fn rung(ladder: &Ladder, rarity: f32) -> Action {
-    let reached = ladder.rungs.iter().filter(|(_, share)| *share >= rarity);
+#[must_use]
+pub fn rung(ladder: &Ladder, rarity: Rarity) -> Action {
+    let of = |action| if action == Action::Block { rarity.own } else { rarity.all };
+    let reached = ladder.rungs.iter().filter(|(action, share)| *share >= of(*action));
     reached.map(|(action, _)| *action).max().unwrap_or_default()
 }
 

@@ -12,14 +12,13 @@ use super::model::folder::{self, Folder};
 use super::model::{Model, Seen};
 use super::profile::Profiles;
 use super::reservoir::{self, Reservoir};
-use super::training::{Drift, train};
+use super::training::{Drift, Requests, Schedule, train};
 use super::watch::{Shared, Watch};
+use crate::base::clock;
 use crate::config::checked::anomaly::{AnomalyPolicy, AnomalySettings, MAX_ROWS};
 
 /// Callers that whoever serves nobody has.
 const FEW: usize = 1_024;
-/// After rows that were not enough for a model, the next attempt.
-const RETRY: Duration = Duration::from_secs(60);
 
 /// One for a process. Everything in it may be called from any thread; training blocks its caller and nobody else.
 #[derive(Debug)]
@@ -86,14 +85,13 @@ pub struct Numbers {
 struct Attempts {
     /// Since 1970 UTC.
     last: Option<Duration>,
-    has_failed: bool,
+    /// Requests that had been seen by then.
+    seen: u64,
 }
 
 impl Attempts {
-    fn is_due(self, now: Duration, every: Duration) -> bool {
-        let pause = if self.has_failed { every.min(RETRY) } else { every };
-        // A clock that was set back must not end all training.
-        self.last.and_then(|last| now.checked_sub(last)).is_none_or(|since| since >= pause)
+    fn requests(self, seen: u64) -> Requests {
+        Requests { seen, new: seen.saturating_sub(self.seen) }
     }
 }
 
@@ -175,7 +173,7 @@ impl Registry {
             let sample = sample(&self.settings());
             let last = self.models.newest(Some(route)).map(|model| model.made_at);
             let watch = Watch::new(Arc::clone(route), sample, fastrand::u64(..));
-            (Arc::new(watch), Attempts { last, has_failed: false })
+            (Arc::new(watch), Attempts { last, seen: 0 })
         });
         judge_by(&watch, model);
         watch.shadow.store(shadow);
@@ -213,14 +211,16 @@ impl Registry {
     /// Makes the models that are due at this time since 1970 UTC. Blocks, for less than a second for each.
     #[must_use]
     pub fn tick(&self, now: Duration) -> Vec<Trained> {
-        let every = self.settings.load().retrain;
-        self.train(now, None, |attempts| attempts.is_due(now, every))
+        let AnomalySettings { warm_up, retrain, .. } = **self.settings.load();
+        let schedule = Schedule { warm_up, every: retrain };
+        self.train(now, None, |requests, last, is_drifting| schedule.is_due(requests, last, now, is_drifting))
     }
 
-    /// Makes models now, of one route or of all; of those with enough rows for one.
+    /// Makes models now, of one route or of all; of those that have seen enough requests for one.
     #[must_use]
     pub fn train_now(&self, route: Option<&str>, now: Duration) -> Vec<Trained> {
-        self.train(now, route, |_| true)
+        let warm_up = self.settings.load().warm_up as u64;
+        self.train(now, route, |requests, _, _| requests.seen >= warm_up)
     }
 
     fn watches(&self) -> Vec<Arc<Watch>> {
@@ -229,35 +229,42 @@ impl Registry {
         watched.values().filter_map(|one| one.watch.upgrade()).collect()
     }
 
-    fn train(&self, now: Duration, only: Option<&str>, is_due: impl Fn(Attempts) -> bool) -> Vec<Trained> {
+    fn train(
+        &self,
+        now: Duration,
+        only: Option<&str>,
+        is_due: impl Fn(Requests, Option<Duration>, bool) -> bool,
+    ) -> Vec<Trained> {
         let _one_at_a_time = lock(&self.training);
-        let needed = self.settings.load().warm_up;
         let mut trained = Vec::new();
+        let mut seen_by_all = 0;
         for watch in self.watches() {
             let attempts = lock(&self.watched).get(&watch.route).map_or(Attempts::default(), |one| one.attempts);
-            if only.is_some_and(|only| *only != *watch.route) || !is_due(attempts) {
-                continue;
-            }
-            let rows = lock(&watch.reservoir).rows();
-            if rows.len() >= needed {
-                trained.push(self.make(Some(&watch.route), rows, now));
+            let seen = lock(&watch.reservoir).offered();
+            let is_drifting = lock(&watch.drift).is_alarming();
+            seen_by_all += seen;
+            if only.is_none_or(|only| *only == *watch.route)
+                && is_due(attempts.requests(seen), attempts.last, is_drifting)
+            {
+                let rows = lock(&watch.reservoir).rows();
+                trained.push(self.make(Some(&watch.route), rows, Attempts { last: Some(now), seen }));
             }
         }
         let fallback = *lock(&self.fallback);
-        if only.is_none() && is_due(fallback) {
+        if only.is_none() && is_due(fallback.requests(seen_by_all), fallback.last, false) {
             let rows = self.mixed();
-            if rows.len() >= needed {
-                trained.push(self.make(None, rows, now));
+            if !rows.is_empty() {
+                trained.push(self.make(None, rows, Attempts { last: Some(now), seen: seen_by_all }));
             }
         }
         trained
     }
 
-    fn make(&self, route: Option<&Arc<str>>, rows: Vec<Seen>, now: Duration) -> Trained {
-        let began = crate::base::clock::now();
+    fn make(&self, route: Option<&Arc<str>>, rows: Vec<Seen>, attempts: Attempts) -> Trained {
+        let began = clock::now();
+        let now = attempts.last.unwrap_or_default();
         let before = self.models.newest(route.map(|route| &**route));
         let model = train(route.cloned(), rows, before.as_deref(), now).map(Arc::new);
-        let attempts = Attempts { last: Some(now), has_failed: model.is_none() };
         match route {
             None => *lock(&self.fallback) = attempts,
             Some(route) => {
@@ -323,6 +330,13 @@ impl Models {
         let found = lock(&self.kept).iter().find(|model| *model.version == *version).cloned();
         if found.is_some() || self.is_detached {
             return Ok(found);
+        }
+        if let Some(folder) = &self.folder {
+            // It may have come since: made from a log, or by another gateway. It judges whoever names it, and nobody else.
+            let (models, _) = folder.load_current(&[Arc::from(version)]);
+            if let Some(found) = models.into_iter().find(|model| *model.version == *version) {
+                return Ok(Some(found));
+            }
         }
         Err(match &self.folder {
             Some(folder) => format!("anomaly.{key}: there is no model `{version}` in {}", folder.path().display()),

@@ -1,9 +1,12 @@
-//! How unusual a caller's requests are of late, taken together.
+//! How unusual a caller's requests are of late, taken together, and held against how unusual they always are.
 //!
 //! The surprise of a request is `-ln(rarity)`. Rarities of usual requests are uniform in (0, 1], so their surprises are exponential
-//! with mean 1. The mean here forgets (EWMA; until there are enough requests for that, it is the plain mean); weighted with `w`, its
+//! with mean 1; those of a caller who is always a bit different are taken for exponential with a mean of its own. The mean here forgets (EWMA); weighted with `w`, its
 //! variance is `Σ w²` and its third central moment `2 Σ w³`. The gamma distribution with these three moments (Pearson type III) says
-//! how rare such a mean is, by the cube root that makes gamma normal (Wilson, Hilferty: The Distribution of Chi-Square, 1931).
+//! how rare such a mean is, by the cube root that makes gamma normal (Wilson, Hilferty: The Distribution of Chi-Square, 1931). That is
+//! exact as far as a caller's requests do not depend on each other; where they do, rare means are less rare than they are said to be.
+
+use std::time::Duration;
 
 #[cfg(test)]
 mod tests;
@@ -18,9 +21,26 @@ const RAREST: f32 = 1e-4;
 /// Nothing rarer is told: the tail of the distribution is no better known.
 const LEAST: f32 = 1e-6;
 
+/// Requests before anything is said: as many as it takes to know what is usual.
+const KNOWN: u16 = 32;
+
+/// Requests that what is usual reaches back, roughly.
+const MEMORY: u16 = 1_024;
+
+/// A surprise beyond so many times the usual one is learned as if it were that.
+const LEARNED: f32 = 4.0;
+
+/// In which half of what is unusual is forgotten, when nothing comes.
+const HALF_LIFE: Duration = Duration::from_secs(600);
+
 /// The running rarity of a caller's requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Running {
+    /// When the last came.
+    last: Duration,
+    /// The mean surprise of all requests, which is usual for this caller.
+    usual: f32,
+    count: u16,
     /// Of surprises.
     mean: f32,
     /// Sum of the squares of the weights in the mean; 0 before the first request.
@@ -30,12 +50,14 @@ pub struct Running {
 }
 
 impl Running {
-    /// Adds a request of this rarity. What is not a number is left out.
-    pub fn note(&mut self, rarity: f32) {
+    /// Adds a request of this rarity, at this time by the clock that never jumps. What is not a number is left out.
+    pub fn note(&mut self, rarity: f32, at: Duration) {
         if rarity.is_nan() {
             return;
         }
         let surprise = -rarity.clamp(RAREST, 1.0).ln();
+        self.mean = self.mean_at(at);
+        self.last = self.last.max(at);
         // As long as all weigh the same, squares are 1/n: this is 1/(n + 1).
         let equal = if self.squares > 0.0 { self.squares / (1.0 + self.squares) } else { 1.0 };
         let weight = equal.max(WEIGHT);
@@ -43,19 +65,35 @@ impl Running {
         self.mean = rest * self.mean + weight * surprise;
         self.squares = rest.powi(2) * self.squares + weight.powi(2);
         self.cubes = rest.powi(3) * self.cubes + weight.powi(3);
+        let most = if self.count < KNOWN { f32::INFINITY } else { LEARNED * self.usual() };
+        self.count = (self.count + 1).min(MEMORY);
+        self.usual += (surprise.min(most) - self.usual) / f32::from(self.count);
     }
 
-    /// The share of callers with usual requests only whose mean is as high or higher, in (0, 1]; 1 before the first request.
+    /// The share of callers with usual requests only whose mean is as high or higher, in (0, 1]; 1 as long as too few requests have come
+    /// to know.
     #[must_use]
-    pub fn rarity(&self) -> f32 {
-        if self.squares <= 0.0 {
+    pub fn rarity(&self, at: Duration) -> f32 {
+        if self.count < KNOWN {
             return 1.0;
         }
-        let deviation = (self.mean - 1.0) / self.squares.sqrt();
+        let deviation = (self.mean_at(at) / self.usual() - 1.0) / self.squares.sqrt();
         let shape = self.squares.powi(3) / self.cubes.powi(2);
         let ninth = 1.0 / (9.0 * shape);
         let normal = ((1.0 + deviation / shape.sqrt()).cbrt() - 1.0 + ninth) / ninth.sqrt();
         upper_tail(normal).clamp(LEAST, 1.0)
+    }
+
+    /// Less than what is usual for all is no surprise to come.
+    fn usual(&self) -> f32 {
+        self.usual.max(1.0)
+    }
+
+    /// The mean, as far as it is not forgotten.
+    fn mean_at(&self, at: Duration) -> f32 {
+        let pause = at.saturating_sub(self.last).as_secs_f32() / HALF_LIFE.as_secs_f32();
+        // Between requests that follow each other nothing is forgotten.
+        if pause < 0.01 { self.mean } else { self.usual() + (self.mean - self.usual()) * (-pause).exp2() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One route under watch: models, what is learned, and what follows.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -8,10 +9,11 @@ use arc_swap::ArcSwapOption;
 
 use super::explanation::Explanation;
 use super::features::{Arrival, Outcome, Row};
-use super::ladder::{Action, Ladder, Safety, Standing, Verdict};
+use super::ladder::{Action, Ladder, Rarity, Safety, Standing, Verdict, rung};
 use super::model::{Judgement, Model};
-use super::profile::{Place, Profile, Profiles};
+use super::profile::{Met, Place, Profile, Profiles};
 use super::reservoir::{self, Reservoir};
+use super::running::Running;
 use super::shift::Shifts;
 use super::training::Drift;
 
@@ -36,13 +38,21 @@ pub struct Watch {
     pub reservoir: Mutex<Reservoir>,
     pub drift: Mutex<Drift>,
     pub shifts: Mutex<Shifts>,
+    /// What comes of the requests of all callers.
+    running: Mutex<Running>,
+    /// They all end in an unusual way: that is not the doing of one of them.
+    is_odd: AtomicBool,
 }
+
+/// From which running rarity on the requests of a whole route end in an unusual way.
+const ODD: f32 = 0.01;
 
 /// A request between its arrival and its end.
 #[derive(Clone, Debug)]
 pub struct Arrived {
     pub place: Place,
     pub row: Row,
+    pub met: Met,
     /// Since 1970 UTC.
     pub wall: Duration,
     /// `None` as long as there is no model: not enough data.
@@ -55,21 +65,25 @@ pub struct Arrived {
     pub explanation: Option<Box<Explanation>>,
 }
 
-/// How rare a request is by each witness, and what is known of its caller. Of usual requests, the share whose
-/// [`Witnesses::rarity`] is at most `p` is at most `p` (Bonferroni), however the three hang together.
+/// How rare a request is by each witness. Of what each says of usual requests, requests of usual callers and usual windows, at most
+/// a share `p` is as rare as `p`; so of all three together, weighted so, at most a share `p` is as well (Bonferroni), however they hang together.
 #[derive(Clone, Copy, Debug)]
-struct Witnesses {
+pub struct Witnesses {
     /// What is known before anything is forwarded.
-    arrival: f32,
+    pub arrival: f32,
     /// What came of the caller's last requests.
-    running: f32,
+    pub running: f32,
     /// What the caller did in the last whole window.
-    window: f32,
+    pub window: f32,
 }
 
 impl Witnesses {
-    fn rarity(self) -> f32 {
-        (2.0 * self.arrival).min(4.0 * self.running).min(4.0 * self.window).min(1.0)
+    const NONE: Self = Self { arrival: 1.0, running: 1.0, window: 1.0 };
+
+    #[must_use]
+    pub fn rarity(self) -> Rarity {
+        let own = (2.0 * self.arrival).min(1.0);
+        Rarity { all: own.min(4.0 * self.running).min(4.0 * self.window), own }
     }
 }
 
@@ -86,10 +100,14 @@ impl Watch {
             reservoir: Mutex::new(Reservoir::new(sample, seed)),
             drift: Mutex::default(),
             shifts: Mutex::new(Shifts::new(seed)),
+            running: Mutex::default(),
+            is_odd: AtomicBool::new(false),
         }
     }
 
     /// Scores a request and says what is to be done with it. Allocates only for what is unusual.
+    ///
+    /// A model of other routes tags at most: what is unusual among theirs may be all that this one is for.
     pub fn arrive(
         &self,
         shared: &Shared,
@@ -102,55 +120,81 @@ impl Watch {
         let mut row = Row::default();
         let target = row.read(arrival);
         let look = |profile: &mut Profile| {
-            profile.meet(arrival, &target, &mut row);
-            (profile.standing, profile.running.rarity(), profile.counts.rarity)
+            let met = profile.meet(arrival, &target, &mut row);
+            (met, profile.standing, profile.running.rarity(arrival.at), profile.counts.rarity)
         };
-        let (standing, running, window) = shared.profiles.with(place, look);
-        let judge = |model: &Model| model.arrival.judge(row.arrival());
+        let (met, standing, running, window) = shared.profiles.with(place, look);
         let own = self.model.load();
         let fallback = own.is_none().then(|| shared.fallback.load());
         let model = own.as_ref().or_else(|| fallback.as_ref()?.as_ref());
-        let judged = model.map(|model| judge(model));
-        let shadow = self.shadow.load().as_ref().map(|model| judge(model));
-        let witnesses = judged.map(|judged| Witnesses { arrival: judged.rarity, running, window });
-        let rarity = witnesses.map_or(1.0, Witnesses::rarity);
-        if let Some(judged) = judged
-            && let Some(mut drift) = unless_taken(&self.drift)
-        {
+        let judged = model.map(|model| model.arrival.judge(row.arrival()));
+        let shadow = self.shadow.load().as_ref().map(|model| model.arrival.judge(row.arrival()));
+        let witnesses = judged.map_or(Witnesses::NONE, |judged| Witnesses {
+            arrival: judged.rarity,
+            running: if self.is_odd.load(Ordering::Relaxed) { 1.0 } else { running },
+            window,
+        });
+        let rarity = witnesses.rarity();
+        if let (Some(judged), Some(mut drift)) = (judged, unless_taken(&self.drift)) {
             drift.note(judged.rarity);
         }
+        let reached = rung(ladder, rarity);
+        let passes = Verdict { action: Action::Observe, rarity: rarity.all, wait: None, since: None, begins: false };
         let mut arrived = Arrived {
             place,
             row,
+            met,
             wall: arrival.wall,
             judged,
             shadow,
-            verdict: Verdict { action: Action::Observe, rarity, wait: None, since: None },
+            verdict: passes,
             held_back: None,
             explanation: None,
         };
-        let is_alert = ladder.rungs.iter().any(|(_, share)| rarity <= *share);
-        if is_alert || standing != Standing::default() {
+        if own.is_none() {
+            arrived.verdict.action = reached.min(Action::Tag);
+        } else if reached > Action::Observe || standing != Standing::default() {
             let moment = (arrival.at, arrival.wall);
-            arrived.verdict =
-                shared.profiles.with(place, |profile| profile.standing.judge(ladder, rarity, moment, issued_at));
-            arrived.hold_back(&shared.safety);
+            shared.profiles.with(place, |profile| {
+                let before = profile.standing;
+                arrived.verdict = profile.standing.judge(ladder, rarity, moment, issued_at);
+                if arrived.verdict.begins && !shared.safety.spend() {
+                    profile.standing = before;
+                    arrived.held_back = Some(arrived.verdict.action);
+                    arrived.verdict = Verdict { action: Action::Tag, ..passes };
+                }
+            });
         }
-        if is_alert && let (Some(model), Some(witnesses)) = (model, witnesses) {
-            arrived.explanation = Some(Box::new(explain(model, &arrived.row, witnesses)));
+        let mildest = ladder.rungs.first().map_or(0.0, |(_, share)| *share);
+        let is_alert = rarity.all <= mildest;
+        if let Some(model) = model.filter(|_| is_alert) {
+            arrived.explanation = Some(Box::new(explain(model, &arrived.row, witnesses, mildest)));
+        } else if arrived.verdict.action > Action::Tag {
+            arrived.explanation = Some(Box::new(Explanation::of_hold()));
         }
         arrived
     }
 
-    /// Learns from what came of it.
+    /// Learns from what came of a request, unless it was taken for something that is to be refused: who is refused teaches nothing. What an
+    /// upstream failed in is not held against anybody.
     pub fn leave(&self, shared: &Shared, arrived: &mut Arrived, outcome: &Outcome) {
+        if arrived.verdict.refuses() || arrived.held_back.is_some() || outcome.is_failure {
+            return;
+        }
         let row = &mut arrived.row;
-        shared.profiles.with(arrived.place, |profile| profile.leave(outcome, row));
+        shared.profiles.with(arrived.place, |profile| {
+            profile.learn(&arrived.met, row);
+            profile.leave(outcome, row);
+        });
         let own = self.model.load();
         let fallback = own.is_none().then(|| shared.fallback.load());
         if let Some(model) = own.as_ref().or_else(|| fallback.as_ref()?.as_ref()) {
             let judged = model.outcome.judge(row.outcome());
-            shared.profiles.with(arrived.place, |profile| profile.running.note(judged.rarity));
+            shared.profiles.with(arrived.place, |profile| profile.running.note(judged.rarity, outcome.at));
+            if let Some(mut running) = unless_taken(&self.running) {
+                running.note(judged.rarity, outcome.at);
+                self.is_odd.store(running.rarity(outcome.at) <= ODD, Ordering::Relaxed);
+            }
         }
         // Whoever comes while another thread learns is left out: a sample is all that is wanted.
         if let Some(mut reservoir) = unless_taken(&self.reservoir) {
@@ -166,26 +210,18 @@ impl Watch {
     }
 }
 
-impl Arrived {
-    /// Lets pass what would be refused beyond the share of all requests that may be.
-    fn hold_back(&mut self, safety: &Safety) {
-        if self.verdict.refuses() && !safety.spend() {
-            self.held_back = Some(self.verdict.action);
-            self.verdict = Verdict { action: Action::Tag, wait: None, since: None, ..self.verdict };
-        }
+/// What tells against the request, the strongest first: the last window, what came of the requests before it, its own features.
+#[must_use]
+pub fn explain(model: &Model, row: &Row, witnesses: Witnesses, mildest: f32) -> Explanation {
+    let mut explanation = Explanation::default();
+    if 2.0 * witnesses.arrival <= mildest {
+        explanation = Explanation::of(model, row);
     }
-}
-
-/// What tells against the request, the strongest first: its own features, what came of those before it, the last window.
-fn explain(model: &Model, row: &Row, witnesses: Witnesses) -> Explanation {
-    let mut explanation = Explanation::of(model, row);
-    let rarity = witnesses.rarity();
-    let decisive = |of: f32| of * 4.0 <= rarity;
-    if decisive(witnesses.window) {
-        explanation.put_first("window", "what this caller did in the last 10 s, above its usual");
-    }
-    if decisive(witnesses.running) {
+    if 4.0 * witnesses.running <= mildest {
         explanation.put_first("running", "what came of this caller's last requests");
+    }
+    if 4.0 * witnesses.window <= mildest {
+        explanation.put_first("window", "what this caller did in the last 10 s, above its usual");
     }
     explanation
 }

@@ -12,8 +12,11 @@ use crate::base::clock;
 use crate::config::checked::Anomaly;
 use crate::telemetry::metrics::Metrics;
 
-/// The window in which what a caller does is held against its usual; and how soon after it is due a model is made.
+/// How soon after it is due a model is made.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// In which what a caller does is held against its usual.
+const WINDOW: Duration = Duration::from_secs(10);
 
 /// Reads the folder, if there is one. A file that is damaged is said and counted, and keeps nothing from starting: what it
 /// held is learned anew.
@@ -36,13 +39,25 @@ pub(super) async fn train(registry: Arc<Registry>, metrics: Metrics, mut stopped
             _ = stopped.changed() => return,
         }
         let registry = Arc::clone(&registry);
-        let ticked = tokio::task::spawn_blocking(move || {
-            registry.close_windows();
-            registry.tick(clock::since_epoch())
-        });
-        match ticked.await {
+        match tokio::task::spawn_blocking(move || registry.tick(clock::since_epoch())).await {
             Ok(trained) => trained.iter().for_each(|one| note(one, &metrics)),
             Err(error) => tracing::error!(%error, "training"),
+        }
+    }
+}
+
+/// Ends the windows of all callers at even intervals, whatever training takes.
+pub(super) async fn close_windows(registry: Arc<Registry>, mut stopped: watch::Receiver<bool>) {
+    let mut tick = tokio::time::interval(WINDOW);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = tick.tick() => {}
+            _ = stopped.changed() => return,
+        }
+        let registry = Arc::clone(&registry);
+        if let Err(error) = tokio::task::spawn_blocking(move || registry.close_windows()).await {
+            tracing::error!(%error, "windows");
         }
     }
 }

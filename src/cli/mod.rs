@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod admin;
+mod anomaly;
 mod cache;
 mod check;
 mod claims;
@@ -89,6 +90,8 @@ enum Command {
     Revoke(Box<revoke::Revoke>),
     /// See and purge what a gateway that runs has stored
     Cache(cache::Cache),
+    /// Make models of what is usual, see how they judge, and ask why
+    Anomaly(Box<anomaly::Anomaly>),
     /// Print the JSON Schema of a configuration file
     Schema(schema::Schema),
     /// Run the sandbox upstream alone
@@ -112,6 +115,7 @@ pub fn main() -> ExitCode {
         Some(Command::Key(key)) => key.carry_out(&common),
         Some(Command::Revoke(revoke)) => revoke.carry_out(&common),
         Some(Command::Cache(cache)) => cache.carry_out(&common),
+        Some(Command::Anomaly(anomaly)) => anomaly.carry_out(&common),
         Some(Command::Schema(schema)) => schema.carry_out(),
         Some(Command::Sandbox(sandbox)) => sandbox.carry_out(&common),
     };

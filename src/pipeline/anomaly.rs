@@ -31,9 +31,6 @@ use crate::transform::lines::FieldLines;
 /// Makes numbers of callers and networks: the same ones as long as the process, which nobody outside can foresee.
 static NUMBERS: LazyLock<RandomState> = LazyLock::new(RandomState::default);
 
-/// The caller that nobody knows.
-const STRANGER: u64 = 0;
-
 /// Scores a request, and refuses it when it is too unusual. To be asked once for each: it learns.
 ///
 /// # Errors
@@ -66,6 +63,8 @@ fn arrival<'a, V: RequestView>(
     facts: &Facts,
     issued_at: Option<Duration>,
 ) -> Arrival<'a> {
+    // Strangers are told apart by it: what one does is not held against all.
+    let network = NUMBERS.hash_one(network_of(facts.client));
     let mut content_type = None;
     let fields = Fields::of(noting_content_type(request.fields(), &mut content_type));
     Arrival {
@@ -81,8 +80,8 @@ fn arrival<'a, V: RequestView>(
             BodyLength::Known(length) => Some(length),
             BodyLength::Unknown => None,
         },
-        caller: facts.caller.as_ref().map_or(STRANGER, number_of),
-        network: NUMBERS.hash_one(network_of(facts.client)),
+        caller: facts.caller.as_ref().map_or(network, number_of),
+        network,
         token_age: issued_at.map(|issued_at| facts.started_at.saturating_sub(issued_at)),
     }
 }
@@ -120,16 +119,9 @@ fn network_of(client: IpAddr) -> IpAddr {
     }
 }
 
-/// What this is refused for, when it is refused: a throttled caller that need not wait passes, and so does one that was
-/// challenged and came back with what it was asked for.
+/// What this is refused for, when it is refused.
 fn refuses(verdict: &Verdict) -> Option<Reason> {
-    let is_meant = match verdict.action {
-        Action::Observe | Action::Tag => false,
-        Action::Throttle => verdict.wait.is_some(),
-        Action::Challenge => verdict.since.is_some(),
-        Action::Block => true,
-    };
-    reason_of(verdict.action).filter(|_| is_meant)
+    reason_of(verdict.action).filter(|_| verdict.refuses())
 }
 
 /// What an action refuses for.
@@ -201,13 +193,10 @@ impl<'a> Tag<'a> {
     }
 }
 
-/// Learns from what came of a request, but for one that it refused itself: whoever is refused teaches nothing.
+/// Learns from what came of a request, and counts what was made of it.
 pub(super) fn leave(exchange: &Exchange, outcome: &Outcome) {
     let Some((check, arrived)) = of(exchange) else { return };
-    if refuses(&arrived.verdict).is_none() {
-        let shared = &exchange.snapshot.gate.lasting.anomaly.shared;
-        check.watch.leave(shared, &mut arrived.clone(), outcome);
-    }
+    check.watch.leave(&exchange.snapshot.gate.lasting.anomaly.shared, &mut arrived.clone(), outcome);
     check.count(arrived);
 }
 

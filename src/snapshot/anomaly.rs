@@ -40,7 +40,7 @@ impl CompiledAnomaly {
         if arrived.judged.is_some() && mildest.is_some_and(|share| verdict.rarity <= share) {
             self.metrics.unusual();
         }
-        if verdict.action == Action::Block || verdict.wait.is_some() || verdict.since.is_some() {
+        if verdict.refuses() {
             self.metrics.refused();
         }
         if let (Some(model), Some(shadow), Some(share)) = (&arrived.judged, &arrived.shadow, mildest) {
@@ -50,11 +50,11 @@ impl CompiledAnomaly {
 
     /// Brings gauges up to what is known now.
     pub fn refresh_gauges(&self, registry: &Registry) {
-        let Numbers { rows, needed, drift, .. } = registry.numbers(&self.watch);
+        let Numbers { seen, needed, drift, .. } = registry.numbers(&self.watch);
         let model = self.watch.model.load();
         self.metrics.set(&AnomalyNumbers {
             model: model.as_ref().map(|model| (model.made_at, model.rows)),
-            warm_up: (rows as f64 / needed.max(1) as f64).min(1.0),
+            warm_up: (seen as f64 / needed.max(1) as f64).min(1.0),
             drift: drift.map(f64::from),
         });
     }

@@ -2,6 +2,7 @@
 
 pub mod process;
 
+mod anomaly;
 mod cache;
 mod explain;
 mod key;

@@ -104,12 +104,17 @@ const TABLE: &[Feature] = &[CONTENT_TYPE, HEADER_BYTES, PATH_NEW, TIME_OF_DAY, T
 const VALUES: [f32; 8] = [0.0, 0.0, 1.0, 8.3, 1.0, 0.0, -1.0, 5.0];
 const MEDIANS: [f32; 8] = [0.0, 1.0, 0.0, 6.1, 0.0, 0.0, 1.0, 5.0];
 
+fn shares(explanation: &Explanation) -> String {
+    let shares = explanation.reasons.iter().map(|because| format!("{}:{:.2}", because.feature, because.share));
+    shares.collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn the_three_that_contributed_most_are_named() {
     // By feature: 0.3, 0.41, -0.2, 0.17, 0.12.
     let contributions = [0.5, -0.3, 0.1, 0.41, -0.2, 0.3, -0.13, 0.12];
     let explanation = Explanation::among(TABLE, &contributions, &VALUES, &MEDIANS);
-    assert_eq!(explanation.to_log(), "header_bytes:0.41 content_type:0.30 time_of_day:0.17");
+    assert_eq!(shares(&explanation), "header_bytes:0.41 content_type:0.30 time_of_day:0.17");
     let texts: Vec<_> = explanation.reasons.iter().map(|because| because.text.as_str()).collect();
     assert_eq!(
         texts,
@@ -125,9 +130,17 @@ fn the_three_that_contributed_most_are_named() {
 fn what_spoke_for_a_usual_request_is_no_reason() {
     let explanation = Explanation::among(TABLE, &[-0.1; 8], &VALUES, &MEDIANS);
     assert_eq!(explanation.reasons, []);
-    assert_eq!(explanation.to_log(), "");
+    assert_eq!(shares(&explanation), "");
     let only = [-0.1, -0.1, -0.1, 0.2, 0.0, f32::NAN, 0.0, -1.0];
-    assert_eq!(Explanation::among(TABLE, &only, &VALUES, &MEDIANS).to_log(), "header_bytes:1.00");
+    assert_eq!(shares(&Explanation::among(TABLE, &only, &VALUES, &MEDIANS)), "header_bytes:1.00");
+}
+
+#[test]
+fn what_lies_outside_of_the_request_goes_first() {
+    let mut explanation = Explanation::among(TABLE, &[0.5, -0.3, 0.1, 0.41, -0.2, 0.3, -0.13, 0.12], &VALUES, &MEDIANS);
+    explanation.put_first("window", "more than usual");
+    assert_eq!(shares(&explanation), "window:1.00 header_bytes:0.41 content_type:0.30");
+    assert_eq!(shares(&Explanation::of_hold()), "hold:1.00");
 }
 
 proptest! {

@@ -111,6 +111,8 @@ pub struct Outcome {
     pub status: u16,
     pub request_bytes: u64,
     pub response_bytes: u64,
+    /// The gateway or the upstream failed, or the client left: the status says nothing about the request.
+    pub is_failure: bool,
 }
 
 #[cfg(test)]

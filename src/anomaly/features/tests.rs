@@ -283,7 +283,14 @@ fn outcomes() {
     let outcome = |status| {
         let mut row = Row::default();
         let duration = Duration::from_millis(99);
-        row.read_outcome(&Outcome { at: duration, duration, status, request_bytes: 9, response_bytes: 999 });
+        row.read_outcome(&Outcome {
+            at: duration,
+            duration,
+            status,
+            request_bytes: 9,
+            response_bytes: 999,
+            is_failure: false,
+        });
         row
     };
     let row = outcome(404);

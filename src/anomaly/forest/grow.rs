@@ -186,7 +186,8 @@ fn range(values: &[f32], rows: &[u16]) -> Option<(f32, f32)> {
 fn between(low: f32, high: f32, part: f64) -> f32 {
     #[expect(clippy::cast_possible_truncation, reason = "rounds, to no more than `high`")]
     let between = (f64::from(low) + part * (f64::from(high) - f64::from(low))) as f32;
-    if between > low { between } else { high }
+    // The sum takes the sign off a zero, which the maximum of zeros may or may not have.
+    if between > low { between } else { high + 0.0 }
 }
 
 /// Puts the rows of the first child first, and says how many they are.

@@ -67,7 +67,7 @@ impl Default for Options {
     }
 }
 
-/// A grown forest; immutable. 12 bytes a node: about 0.25 MB with 100 trees of 256 rows.
+/// A grown forest; immutable. 12 bytes a node: about 0.2 MB with 100 trees of 256 rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forest {
     columns: u16,

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Never refuses more than a share of all requests: `share · requests + 10` at most, over the life of the process, whatever
 /// threads ask in whatever order; when the share changes, each request counts with that of its time.
 ///
-/// What is not used is saved up without limit.
+/// What is not used is saved up, for a thousand refusals at most: however long it was quiet, a model that is wrong does no more harm than
+/// that at once.
 #[derive(Debug)]
 pub struct Safety {
     /// What one request earns, of [`REFUSAL`]; rounded down.
@@ -16,6 +17,9 @@ pub struct Safety {
 
 /// What one refusal costs. Fine enough for every share that an `f32` tells apart by more than 6e-8; 2^40 requests fit.
 const REFUSAL: u64 = 1 << 24;
+
+/// Refusals that may be saved up.
+const SAVED: u64 = 1_000;
 
 /// Refusals that may come before any request has earned them.
 const BURST: u64 = 10;
@@ -33,8 +37,10 @@ impl Safety {
 
     /// A request came.
     pub fn earn(&self) {
-        // Should it ever wrap, savings are lost, and never made.
-        self.credit.fetch_add(self.share.load(Ordering::Relaxed), Ordering::Relaxed);
+        // Threads may each add once more than is wanted.
+        if self.credit.load(Ordering::Relaxed) < SAVED * REFUSAL {
+            self.credit.fetch_add(self.share.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
     }
 
     /// Whether one more may be refused; counts it.

@@ -16,6 +16,11 @@ fn full() -> Ladder {
     ladder(&[(Action::Tag, 0.02), (Action::Throttle, 0.005), (Action::Challenge, 0.002), (Action::Block, 0.0005)])
 }
 
+/// As rare by itself as by all.
+fn both(rarity: f32) -> Rarity {
+    Rarity { all: rarity, own: rarity }
+}
+
 const USUAL: f32 = 0.5;
 const TAG: f32 = 0.02;
 const THROTTLE: f32 = 0.005;
@@ -37,7 +42,7 @@ fn issued(seconds: i64) -> Duration {
 fn run(ladder: &Ladder, steps: &[(Step, &str)]) {
     let mut standing = Standing::default();
     for ((ms, rarity, token), expected) in steps {
-        let verdict = standing.judge(ladder, *rarity, at(*ms), token.map(issued));
+        let verdict = standing.judge(ladder, both(*rarity), at(*ms), token.map(issued));
         assert_eq!(verdict.rarity, *rarity);
         let mut seen = format!("{:?}", verdict.action);
         if let Some(wait) = verdict.wait {
@@ -64,10 +69,10 @@ fn the_most_drastic_rung_that_is_reached_counts() {
         (0.0, Action::Block),
         (f32::NAN, Action::Observe),
     ] {
-        let verdict = Standing::default().judge(&ladder, rarity, at(0), Some(issued(-60)));
+        let verdict = Standing::default().judge(&ladder, both(rarity), at(0), Some(issued(-60)));
         assert_eq!(verdict.action, action, "{rarity}");
     }
-    let nothing = Standing::default().judge(&self::ladder(&[]), 0.0, at(0), None);
+    let nothing = Standing::default().judge(&self::ladder(&[]), both(0.0), at(0), None);
     assert_eq!(nothing.action, Action::Observe);
 }
 
@@ -117,10 +122,10 @@ fn a_challenge_is_met_by_a_token_issued_in_its_second_or_later() {
             // Renewed, and begun when it was.
             ((30_000, CHALLENGE, Some(-1)), "Challenge since 0"),
             ((89_000, USUAL, Some(-1)), "Challenge since 0"),
-            // Met, which ends it for every credential.
+            // Met by one, which does not help the others.
             ((89_000, USUAL, Some(0)), "Observe"),
-            ((89_000, USUAL, Some(-1)), "Observe"),
-            ((89_000, USUAL, None), "Observe"),
+            ((89_000, USUAL, Some(-1)), "Challenge since 0"),
+            ((89_000, USUAL, None), "Throttle"),
         ],
     );
     run(&full(), &[((0, CHALLENGE, Some(-5)), "Challenge since 0"), ((60_000, USUAL, Some(-5)), "Observe")]);
@@ -170,23 +175,23 @@ fn callers_without_a_token_are_throttled_instead_of_challenged() {
 fn another_ladder_drops_what_it_does_not_have() {
     let mut standing = Standing::default();
     let strict = Ladder { cool_down: MINUTE * 60, throttle: MINUTE * 30, ..full() };
-    standing.judge(&strict, THROTTLE, at(0), None);
-    standing.judge(&strict, CHALLENGE, at(0), Some(issued(-5)));
+    standing.judge(&strict, both(THROTTLE), at(0), None);
+    standing.judge(&strict, both(CHALLENGE), at(0), Some(issued(-5)));
     let mut copy = standing;
     let tags = ladder(&[(Action::Tag, 0.02)]);
-    assert_eq!(copy.judge(&tags, USUAL, at(1), Some(issued(-5))).action, Action::Observe);
+    assert_eq!(copy.judge(&tags, both(USUAL), at(1), Some(issued(-5))).action, Action::Observe);
     // And it does not come back with the ladder.
-    assert_eq!(copy.judge(&strict, USUAL, at(2), Some(issued(-5))).action, Action::Observe);
+    assert_eq!(copy.judge(&strict, both(USUAL), at(2), Some(issued(-5))).action, Action::Observe);
     // Shorter times hold at once.
     let throttles = ladder(&[(Action::Throttle, 0.005)]);
-    let wait = standing.judge(&throttles, USUAL, at(1_000), None).wait;
+    let wait = standing.judge(&throttles, both(USUAL), at(1_000), None).wait;
     assert_eq!(wait, Some(throttles.throttle));
-    assert_eq!(standing.judge(&throttles, USUAL, at(61_000), None).action, Action::Observe);
+    assert_eq!(standing.judge(&throttles, both(USUAL), at(61_000), None).action, Action::Observe);
 }
 
 #[test]
 fn refusals_are_told_from_what_passes() {
-    let verdict = |action, wait| Verdict { action, rarity: 0.0, wait, since: None };
+    let verdict = |action, wait| Verdict { action, rarity: 0.0, wait, since: None, begins: false };
     for (verdict, refuses) in [
         (verdict(Action::Tag, None), false),
         (verdict(Action::Throttle, None), false),
@@ -227,7 +232,7 @@ proptest! {
         let (mut standing, mut now, mut last) = (Standing::default(), 0, None::<Duration>);
         for (after, rarity, token) in steps {
             now += after;
-            let verdict = standing.judge(&ladder, rarity, at(now), token.map(issued));
+            let verdict = standing.judge(&ladder, both(rarity), at(now), token.map(issued));
             let at = Duration::from_millis(now);
             prop_assert!(verdict.wait.is_none_or(|wait| wait <= ladder.throttle && !wait.is_zero()));
             if verdict.action == Action::Throttle && verdict.wait.is_none() {
@@ -247,11 +252,11 @@ proptest! {
         let (mut standing, mut now) = (Standing::default(), 0);
         for (i, (after, rarity, token)) in steps.into_iter().enumerate() {
             now += after;
-            standing.judge(&ladders[i % ladders.len()], rarity, at(now), token.map(issued));
+            standing.judge(&ladders[i % ladders.len()], both(rarity), at(now), token.map(issued));
         }
         now += ladders.iter().map(|ladder| ladder.cool_down.as_millis() as u64).max().unwrap();
         for token in usual {
-            let verdict = standing.judge(&ladders[0], USUAL, at(now), token.map(issued));
+            let verdict = standing.judge(&ladders[0], both(USUAL), at(now), token.map(issued));
             prop_assert_eq!(verdict.action, Action::Observe);
         }
     }
@@ -263,9 +268,9 @@ proptest! {
         let (mut standing, mut now) = (Standing::default(), 0);
         for (after, rarity, token) in steps {
             now += after;
-            standing.judge(&ladder, rarity, at(now), token.map(issued));
+            standing.judge(&ladder, both(rarity), at(now), token.map(issued));
         }
-        let judge = |rarity| { let mut standing = standing; standing.judge(&ladder, rarity, at(now), token.map(issued)) };
+        let judge = |rarity| { let mut standing = standing; standing.judge(&ladder, both(rarity), at(now), token.map(issued)) };
         let (rarer, commoner) = (judge(a.min(b)), judge(a.max(b)));
         prop_assert!(rarer.action >= commoner.action, "{:?} {:?}", rarer, commoner);
         prop_assert!(rarer.refuses() || !commoner.refuses());
@@ -276,13 +281,13 @@ proptest! {
         let (mut standing, mut now) = (Standing::default(), 0);
         for (after, rarity, token) in steps {
             now += after;
-            let verdict = standing.judge(&ladder, rarity, at(now), token.map(issued));
+            let verdict = standing.judge(&ladder, both(rarity), at(now), token.map(issued));
             prop_assert_eq!(verdict.since.is_some(), verdict.action == Action::Challenge);
             prop_assert!(verdict.wait.is_none() || verdict.action == Action::Throttle);
             prop_assert!(verdict.action != Action::Challenge || token.is_some());
             // A fresh token is always enough.
             let mut copy = standing;
-            let fresh = copy.judge(&ladder, USUAL, at(now), Some(at(now).1));
+            let fresh = copy.judge(&ladder, both(USUAL), at(now), Some(at(now).1));
             prop_assert!(fresh.action < Action::Challenge);
         }
     }

@@ -6,12 +6,13 @@ use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
 use super::Model;
 use super::file::{Fault, MAX_BYTES};
+use crate::base::clock;
 
 /// A folder of model files: `ROUTE--VERSION.model`.
 ///
@@ -223,7 +224,7 @@ fn is_abandoned(entry: &DirEntry) -> bool {
     let name = entry.file_name();
     let is_ours = name.to_str().is_some_and(|name| name.starts_with('.') && name.ends_with(".tmp"));
     let modified = || entry.metadata().and_then(|metadata| metadata.modified()).ok();
-    is_ours && modified().is_some_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > ABANDONED))
+    is_ours && modified().is_some_and(|at| at + ABANDONED < UNIX_EPOCH + clock::since_epoch())
 }
 
 /// What another gateway has removed meanwhile is removed.

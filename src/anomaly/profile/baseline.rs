@@ -32,7 +32,11 @@ impl Baseline {
         self.usual().map_or(f32::NAN, |mean| ((value - mean) / self.deviation()).clamp(-MOST, MOST))
     }
 
+    /// What is missing teaches nothing.
     pub fn learn(&mut self, value: f32) {
+        if value.is_nan() {
+            return;
+        }
         let mut off = value - self.mean;
         if self.count >= KNOWN {
             let most = LEARNED * self.deviation();

@@ -1,5 +1,7 @@
 //! What is usual for one caller on one route: means and variances that forget, and what was seen of late.
 
+use std::time::Duration;
+
 use super::features::{Arrival, Outcome, Row, Target, column, log, mix};
 use super::ladder::Standing;
 use super::running::Running;
@@ -50,39 +52,65 @@ pub struct Profile {
     distinct: Distinct,
 }
 
-impl Profile {
-    /// Fills the columns of the arrival, by what was usual until now, and learns from it.
-    pub fn arrive(&mut self, arrival: &Arrival<'_>, row: &mut Row) {
-        let target = row.read(arrival);
-        self.meet(arrival, &target, row);
-    }
+/// What of a request a profile is to remember once it may.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Met {
+    at: Duration,
+    order: u64,
+    client: u64,
+    network: u64,
+    path: u64,
+    template: u64,
+}
 
-    /// The part of [`Profile::arrive`] that needs the profile, for who holds a lock meanwhile: the rest is [`Row::read`].
-    pub fn meet(&mut self, arrival: &Arrival<'_>, target: &Target, row: &mut Row) {
+impl Profile {
+    /// Fills the columns of the arrival by what was usual until now. What came is counted; it becomes usual only when it is
+    /// [learned](Profile::learn). The part of the row that needs no profile is [`Row::read`]'s.
+    pub fn meet(&mut self, arrival: &Arrival<'_>, target: &Target, row: &mut Row) -> Met {
+        let fields = arrival.fields;
+        let met = Met {
+            at: arrival.at,
+            order: mix(fields.order),
+            client: mix(fields.order ^ fields.agent.rotate_left(32)),
+            network: mix(arrival.network),
+            path: target.path,
+            template: target.template,
+        };
         self.pace.arrive(arrival.at, row);
 
         let row = &mut row.0;
-        row[const { column("url_length_z") }] = self.url_length.judge(row[const { column("url_length") }]);
-        row[const { column("header_bytes_z") }] = self.header_bytes.judge(row[const { column("header_bytes") }]);
-        row[const { column("request_body_z") }] = match arrival.body {
-            Some(_) => self.request_body.judge(row[const { column("request_body") }]),
-            None => f32::NAN,
-        };
+        row[const { column("url_length_z") }] = self.url_length.z(row[const { column("url_length") }]);
+        row[const { column("header_bytes_z") }] = self.header_bytes.z(row[const { column("header_bytes") }]);
+        row[const { column("request_body_z") }] = self.request_body.z(row[const { column("request_body") }]);
 
         let is_known = self.requests >= KNOWN;
         let new = |seen: bool| if is_known { f32::from(!seen) } else { f32::NAN };
-        let client = mix(arrival.fields.order ^ arrival.fields.agent.rotate_left(32));
-        row[const { column("header_order_new") }] = new(self.orders.note(mix(arrival.fields.order)));
-        row[const { column("client_new") }] = new(self.clients.note(client));
-        row[const { column("network_new") }] = new(self.networks.note(mix(arrival.network)));
-        row[const { column("path_new") }] = new(self.paths.note(target.path));
-        row[const { column("path_template_new") }] = new(self.templates.note(target.template));
+        row[const { column("header_order_new") }] = new(self.orders.has(met.order));
+        row[const { column("client_new") }] = new(self.clients.has(met.client));
+        row[const { column("network_new") }] = new(self.networks.has(met.network));
+        row[const { column("path_new") }] = new(self.paths.has(met.path));
+        row[const { column("path_template_new") }] = new(self.templates.has(met.template));
         row[const { column("distinct_paths") }] = log(self.distinct.estimate());
         row[const { column("error_rate") }] = self.errors;
 
-        self.requests = (self.requests + 1).min(KNOWN);
-        self.distinct.note(target.path);
+        self.distinct.note(met.path);
         self.counts.requests = self.counts.requests.saturating_add(1);
+        met
+    }
+
+    /// Takes a request that was met for usual from now on.
+    pub fn learn(&mut self, met: &Met, row: &Row) {
+        self.pace.learn(met.at, row);
+        let row = &row.0;
+        self.url_length.learn(row[const { column("url_length") }]);
+        self.header_bytes.learn(row[const { column("header_bytes") }]);
+        self.request_body.learn(row[const { column("request_body") }]);
+        self.orders.note(met.order);
+        self.clients.note(met.client);
+        self.networks.note(met.network);
+        self.paths.note(met.path);
+        self.templates.note(met.template);
+        self.requests = (self.requests + 1).min(KNOWN);
     }
 
     /// Fills the columns of the outcome, by what was usual until now, and learns from it.

@@ -30,14 +30,10 @@ impl Pace {
         if self.weight > 0.0 {
             let since = at.saturating_sub(Duration::from_nanos(self.last));
             gap = log(milliseconds(since));
-            gap_z = self.gap.judge(gap);
+            gap_z = self.gap.z(gap);
             self.weight *= (-since.as_secs_f32() / DECAY.as_secs_f32()).exp();
             rate = log(self.weight);
             rate_z = self.rate.z(rate);
-            if at.as_secs().saturating_sub(u64::from(self.sampled)) >= SAMPLE {
-                self.rate.learn(rate);
-                self.sampled = u32::try_from(at.as_secs()).unwrap_or(u32::MAX);
-            }
         }
         row.0[const { column("inter_arrival") }] = gap;
         row.0[const { column("inter_arrival_z") }] = gap_z;
@@ -46,5 +42,14 @@ impl Pace {
         self.weight += 1.0;
         // Requests of several threads may come out of order.
         self.last = self.last.max(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX));
+    }
+
+    /// Takes what was filled in for usual from now on.
+    pub fn learn(&mut self, at: Duration, row: &Row) {
+        self.gap.learn(row.0[const { column("inter_arrival") }]);
+        if at.as_secs().saturating_sub(u64::from(self.sampled)) >= SAMPLE {
+            self.rate.learn(row.0[const { column("request_rate") }]);
+            self.sampled = u32::try_from(at.as_secs()).unwrap_or(u32::MAX);
+        }
     }
 }

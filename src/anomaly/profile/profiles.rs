@@ -28,7 +28,7 @@ pub struct Place {
 /// The profiles of a process: at most so many, in 64 shards with a lock of their own. What has not been used for longest goes
 /// first, nearly (generalised CLOCK: Smith, Sequentiality and Prefetching in Database Systems, TODS 1978).
 ///
-/// A profile takes up to 0.9 KB with its place in the tables, so 100 000 take up to 90 MB; memory is taken when callers come.
+/// A profile takes up to 1 KB with its place in the tables, so 100 000 take up to 100 MB; memory is taken when callers come.
 #[derive(Debug)]
 pub struct Profiles {
     shards: Box<[Shard]>,

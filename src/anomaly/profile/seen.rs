@@ -5,10 +5,18 @@
 pub struct Recent([u32; 8]);
 
 impl Recent {
+    /// 0 stands for a place that is free.
+    fn sign(hash: u64) -> u32 {
+        ((hash >> 32) as u32).max(1)
+    }
+
+    pub fn has(&self, hash: u64) -> bool {
+        self.0.contains(&Self::sign(hash))
+    }
+
     /// Whether it was among them; it is afterwards.
     pub fn note(&mut self, hash: u64) -> bool {
-        // 0 stands for a place that is free.
-        let hash = ((hash >> 32) as u32).max(1);
+        let hash = Self::sign(hash);
         if self.0.first() == Some(&hash) {
             return true;
         }
@@ -41,6 +49,10 @@ impl<const WORDS: usize> Default for Generations<WORDS> {
 }
 
 impl<const WORDS: usize> Generations<WORDS> {
+    pub fn has(&self, hash: u64) -> bool {
+        all(&self.younger, hash) || all(&self.older, hash)
+    }
+
     /// Whether it was seen of late; it is afterwards.
     pub fn note(&mut self, hash: u64) -> bool {
         if all(&self.younger, hash) {

@@ -1,7 +1,11 @@
+use super::Outcome as Made;
 use super::*;
+use crate::anomaly::features::{Arrival, Fields, Outcome};
 use crate::anomaly::forest::{Forest, Options, Rows};
 use crate::anomaly::ladder::{Action, Ladder};
 use crate::anomaly::model::{Part, Tails};
+use crate::anomaly::profile::Place;
+use crate::anomaly::watch::Arrived;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -137,17 +141,86 @@ fn nothing_is_made_of_nothing() {
     assert_eq!(version(&watch.model), None);
 }
 
+/// A request of this caller, in its own way.
+fn request(registry: &Registry, watch: &Watch, caller: u64, at: u64, path: &str) -> Arrived {
+    let arrival = Arrival {
+        at: Duration::from_millis(100 * at),
+        wall: HOUR + Duration::from_millis(100 * at),
+        method: &http::Method::GET,
+        path,
+        query: None,
+        fields: Fields::of([(&b"host"[..], &b"api.test"[..])].into_iter()),
+        content_type: None,
+        body: Some(0),
+        caller,
+        network: caller,
+        token_age: None,
+    };
+    let mut arrived = watch.arrive(&registry.shared, &policy(None, None).ladder, &arrival, None);
+    let outcome = Outcome {
+        at: arrival.at + Duration::from_millis(10 + at % 7),
+        duration: Duration::from_millis(10 + at % 7),
+        status: 200,
+        request_bytes: 0,
+        response_bytes: 900 + at % 50,
+        is_failure: false,
+    };
+    watch.leave(&registry.shared, &mut arrived, &outcome);
+    arrived
+}
+
 #[test]
-fn a_model_is_due_after_its_time_and_after_a_failure_earlier() {
-    let now = 10 * HOUR;
-    for (last, has_failed, expected) in [
-        (None, false, true),
-        (Some(now - HOUR), false, true),
-        (Some(now - HOUR / 2), false, false),
-        (Some(now - RETRY), true, true),
-        (Some(now - RETRY / 2), true, false),
-        (Some(now + HOUR), false, true),
-    ] {
-        assert_eq!(Attempts { last, has_failed }.is_due(now, HOUR), expected, "{last:?} {has_failed}");
+fn models_are_made_of_what_came_and_judge_what_comes() {
+    let registry = registry(Vec::new());
+    registry.configure(&AnomalySettings { warm_up: 1_000, retrain: HOUR, ..AnomalySettings::default() });
+    let orders = registry.watch(&"orders".into(), &policy(None, None)).unwrap();
+    let prices = registry.watch(&"prices".into(), &policy(None, None)).unwrap();
+    for at in 0..999 {
+        let arrived = request(&registry, &orders, at % 5, at, &format!("/orders/{}", at % 40));
+        assert!(arrived.judged.is_none() && arrived.verdict.action == Action::Observe, "not enough data");
     }
+    assert!(registry.tick(HOUR).is_empty(), "999 are too few");
+    (0..400).for_each(|at| drop(request(&registry, &prices, at % 5, at, "/prices")));
+    request(&registry, &orders, 0, 1_000, "/orders/1");
+    let made = registry.tick(HOUR);
+    let routes: Vec<_> = made.iter().map(|one| (one.route.as_deref(), matches!(one.outcome, Made::Made(_)))).collect();
+    assert_eq!(routes, [(Some("orders"), true), (None, true)], "and one for routes that are new");
+    assert!(registry.tick(HOUR + HOUR / 2).is_empty(), "not yet due again");
+    let usual = request(&registry, &orders, 0, 1_001, "/orders/7").judged.unwrap();
+    let odd =
+        request(&registry, &orders, 0, 1_002, &format!("/orders/{}/{}", "..%27--<script>".repeat(40), "/a".repeat(60)));
+    let odd = odd.judged.unwrap();
+    assert!(odd.score > usual.score && odd.rarity < 0.05, "{odd:?} {usual:?}");
+    assert!(request(&registry, &prices, 0, 1_001, "/prices").judged.is_some(), "by the model of all");
+    let again = registry.tick(2 * HOUR);
+    assert_eq!(again.len(), 2, "{again:?}");
+    assert!(registry.tick(9 * HOUR).is_empty(), "nothing is new");
+}
+
+#[test]
+fn a_window_of_a_caller_ends_with_all_others() {
+    let registry = registry(Vec::new());
+    let orders = registry.watch(&"orders".into(), &policy(None, None)).unwrap();
+    (0..50).for_each(|at| drop(request(&registry, &orders, 1, at, "/orders")));
+    let place = Place { route: orders.number, caller: 1 };
+    assert_eq!(registry.shared.profiles.with(place, |profile| profile.counts.requests), 50);
+    registry.close_windows();
+    assert_eq!(registry.shared.profiles.with(place, |profile| profile.counts.requests), 0);
+}
+
+#[test]
+fn a_model_that_came_into_the_folder_since_judges_whoever_names_it() {
+    let path = std::env::temp_dir().join(format!("sluice-registry-{}-{:x}", std::process::id(), fastrand::u64(..)));
+    let (registry, _) = Registry::open(Some(&path), 1_000).unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    let mut seen = |caller| Seen { caller, at: HOUR, row: crate::anomaly::Row(std::array::from_fn(|_| random.f32())) };
+    let rows: Vec<Seen> = (0..300).map(&mut seen).collect();
+    let model = Model::make(Some("orders".into()), &rows, HOUR).unwrap();
+    assert!(registry.watch(&"orders".into(), &policy(Some(&model.version), None)).is_err());
+    Folder::open(&path).unwrap().save(&model, 5, &[]).unwrap();
+    let watch = registry.watch(&"orders".into(), &policy(None, Some(&model.version))).unwrap();
+    assert_eq!((version(&watch.model), version(&watch.shadow)), (None, Some(Arc::clone(&model.version))));
+    registry.watch(&"orders".into(), &policy(Some(&model.version), None)).unwrap();
+    assert_eq!(version(&watch.model), Some(Arc::clone(&model.version)));
+    std::fs::remove_dir_all(&path).unwrap();
 }

@@ -24,15 +24,24 @@ pub struct Schedule {
 const DRIFTING: u32 = 4;
 
 impl Schedule {
-    /// Whether a model is due `now`, since 1970 UTC like the time of the last that was made, or tried. `offered` are the
-    /// requests since then, or since the start when there is none: a route that is not used keeps its model.
+    /// Whether a model is due `now`, since 1970 UTC like the time of the last that was made, or tried. Of a route that is not used
+    /// none is: it keeps what it has.
     #[must_use]
-    pub fn is_due(&self, offered: u64, last: Option<Duration>, now: Duration, is_drifting: bool) -> bool {
-        let Some(last) = last else { return offered >= self.warm_up as u64 };
+    pub fn is_due(&self, requests: Requests, last: Option<Duration>, now: Duration, is_drifting: bool) -> bool {
         let pause = if is_drifting { self.every / DRIFTING } else { self.every };
         // A model of the future was made before the clock was set back.
-        offered > 0 && now.checked_sub(last).is_none_or(|age| age >= pause)
+        let is_old = |last| now.checked_sub(last).is_none_or(|age| age >= pause);
+        requests.seen >= self.warm_up as u64 && last.is_none_or(|last| requests.new > 0 && is_old(last))
     }
+}
+
+/// What there is to learn from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Requests {
+    /// Since start.
+    pub seen: u64,
+    /// Since the last attempt to make a model.
+    pub new: u64,
 }
 
 /// A model of few rows cannot tell half a percent: with it, what both parts find as rare as four of its rows are is suspicious.

@@ -5,6 +5,7 @@ use super::*;
 use crate::anomaly::Row;
 use crate::anomaly::explanation::{Because, Explanation};
 use crate::anomaly::model::Judgement;
+use crate::anomaly::profile::Met;
 use crate::anomaly::profile::Place;
 use crate::config::checked::anomaly::Ladder;
 use crate::pipeline::caller::By;
@@ -22,7 +23,7 @@ fn policy(explain: bool) -> AnomalyPolicy {
 }
 
 fn verdict(action: Action) -> Verdict {
-    Verdict { action, rarity: 0.0004, wait: None, since: None }
+    Verdict { action, rarity: 0.0004, wait: None, since: None, begins: false }
 }
 
 fn arrived(verdict: Verdict) -> Arrived {
@@ -31,6 +32,7 @@ fn arrived(verdict: Verdict) -> Arrived {
     Arrived {
         place: Place { route: 1, caller: 2 },
         row: Row::default(),
+        met: Met::default(),
         wall: Duration::ZERO,
         judged: Some(Judgement { score: 0.7104, rarity: 0.0002 }),
         shadow: None,
@@ -51,12 +53,9 @@ fn fields(rejection: &Rejection) -> Vec<(&str, &str)> {
 
 #[test]
 fn only_what_the_verdict_asks_for_is_refused() {
-    for action in [Action::Observe, Action::Tag, Action::Throttle, Action::Challenge] {
+    for action in [Action::Observe, Action::Tag, Action::Throttle] {
         assert_eq!(refusal(verdict(action), true), None, "{action:?}");
     }
-    // What a lower rung says of waiting means nothing to it.
-    let (wait, since) = (Some(Duration::from_secs(1)), Some(NOW));
-    assert_eq!(refusal(Verdict { wait, since, ..verdict(Action::Tag) }, true), None);
     assert_eq!(refusal(verdict(Action::Block), false), Some(Rejection::new(Reason::Anomalous)));
 }
 
@@ -120,7 +119,6 @@ fn a_caller_is_one_whatever_its_credential() {
     let caller = |by| Caller { by, partner: None, vouched: true };
     assert_eq!(number_of(&caller(key("k-1"))), number_of(&caller(key("k-1"))));
     assert_ne!(number_of(&caller(key("k-1"))), number_of(&caller(key("k-2"))));
-    assert_ne!(number_of(&caller(key("k-1"))), STRANGER);
 }
 
 proptest! {
@@ -197,7 +195,7 @@ fn what_is_known_of_a_request_is_told() {
     let told = arrival(&request, &resource, &facts, token);
     assert_eq!((told.method, told.path, told.query), (&Method::POST, "/orders", Some("page=2")));
     assert_eq!(told.body, Some(12));
-    assert_eq!((told.caller, told.wall), (STRANGER, NOW));
+    assert_eq!((told.caller, told.wall), (told.network, NOW), "strangers are told apart by where they are");
     assert_eq!(told.token_age, Some(Duration::from_secs(60)));
     let ahead = arrival(&request, &resource, &facts, Some(NOW + Duration::from_secs(3)));
     assert_eq!(ahead.token_age, Some(Duration::ZERO), "a clock that is ahead");
