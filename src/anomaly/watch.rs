@@ -1,7 +1,7 @@
 //! One route under watch: models, what is learned, and what follows.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
@@ -13,7 +13,6 @@ use super::ladder::{Action, Ladder, Rarity, Safety, Standing, Verdict, rung};
 use super::model::{Judgement, Model};
 use super::profile::{Met, Place, Profile, Profiles};
 use super::reservoir::{self, Reservoir};
-use super::running::Running;
 use super::shift::Shifts;
 use super::training::Drift;
 
@@ -38,14 +37,32 @@ pub struct Watch {
     pub reservoir: Mutex<Reservoir>,
     pub drift: Mutex<Drift>,
     pub shifts: Mutex<Shifts>,
-    /// What comes of the requests of all callers.
-    running: Mutex<Running>,
-    /// They all end in an unusual way: that is not the doing of one of them.
-    is_odd: AtomicBool,
+    odd: Mutex<Odd>,
+    /// Until then the requests of several callers end in an unusual way, which is the doing of none of them; nanoseconds.
+    odd_until: AtomicU64,
 }
 
-/// From which running rarity on the requests of a whole route end in an unusual way.
-const ODD: f32 = 0.01;
+/// The callers whose requests have last begun to end in an unusual way, and when they last did.
+#[derive(Debug, Default)]
+struct Odd([(u64, Duration); 3]);
+
+impl Odd {
+    /// So many callers within so short a time are taken for a sign that it is the service.
+    const TOGETHER: Duration = Duration::from_secs(60);
+    /// From which running rarity on.
+    const RARITY: f32 = 0.01;
+
+    /// Until when it is the service, if it is.
+    fn note(&mut self, caller: u64, at: Duration) -> Option<Duration> {
+        let known = self.0.iter().position(|(known, _)| *known == caller);
+        let oldest = || self.0.iter().enumerate().min_by_key(|(_, (_, at))| *at).map(|(place, _)| place);
+        if let Some(one) = known.or_else(oldest).and_then(|place| self.0.get_mut(place)) {
+            *one = (caller, at);
+        }
+        let is_late = |(_, noted): &(u64, Duration)| !noted.is_zero() && at.saturating_sub(*noted) < Self::TOGETHER;
+        self.0.iter().all(is_late).then(|| at + Self::TOGETHER)
+    }
+}
 
 /// A request between its arrival and its end.
 #[derive(Clone, Debug)]
@@ -100,8 +117,8 @@ impl Watch {
             reservoir: Mutex::new(Reservoir::new(sample, seed)),
             drift: Mutex::default(),
             shifts: Mutex::new(Shifts::new(seed)),
-            running: Mutex::default(),
-            is_odd: AtomicBool::new(false),
+            odd: Mutex::default(),
+            odd_until: AtomicU64::new(0),
         }
     }
 
@@ -131,7 +148,7 @@ impl Watch {
         let shadow = self.shadow.load().as_ref().map(|model| model.arrival.judge(row.arrival()));
         let witnesses = judged.map_or(Witnesses::NONE, |judged| Witnesses {
             arrival: judged.rarity,
-            running: if self.is_odd.load(Ordering::Relaxed) { 1.0 } else { running },
+            running: if self.is_odd(arrival.at) { 1.0 } else { running },
             window,
         });
         let rarity = witnesses.rarity();
@@ -190,16 +207,24 @@ impl Watch {
         let fallback = own.is_none().then(|| shared.fallback.load());
         if let Some(model) = own.as_ref().or_else(|| fallback.as_ref()?.as_ref()) {
             let judged = model.outcome.judge(row.outcome());
-            shared.profiles.with(arrived.place, |profile| profile.running.note(judged.rarity, outcome.at));
-            if let Some(mut running) = unless_taken(&self.running) {
-                running.note(judged.rarity, outcome.at);
-                self.is_odd.store(running.rarity(outcome.at) <= ODD, Ordering::Relaxed);
+            let running = shared.profiles.with(arrived.place, |profile| {
+                profile.running.note(judged.rarity, outcome.at);
+                profile.running.rarity(outcome.at)
+            });
+            if running <= Odd::RARITY
+                && let Some(until) = lock(&self.odd).note(arrived.place.caller, outcome.at)
+            {
+                self.odd_until.store(nanoseconds(until), Ordering::Relaxed);
             }
         }
         // Whoever comes while another thread learns is left out: a sample is all that is wanted.
         if let Some(mut reservoir) = unless_taken(&self.reservoir) {
             reservoir.offer(arrived.place.caller, arrived.wall, row);
         }
+    }
+
+    fn is_odd(&self, at: Duration) -> bool {
+        nanoseconds(at) < self.odd_until.load(Ordering::Relaxed)
     }
 
     /// Ends the window of a caller of this route: judges and learns it.
@@ -224,6 +249,10 @@ pub fn explain(model: &Model, row: &Row, witnesses: Witnesses, mildest: f32) -> 
         explanation.put_first("window", "what this caller did in the last 10 s, above its usual");
     }
     explanation
+}
+
+fn nanoseconds(at: Duration) -> u64 {
+    u64::try_from(at.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
