@@ -30,21 +30,23 @@ pub(super) async fn routes(State(admin): State<Arc<Admin>>) -> Response {
 
 /// Every model that can be pinned.
 pub(super) async fn models(State(admin): State<Arc<Admin>>) -> Response {
-    let snapshot = admin.reloader.snapshots.load();
+    let registry = Arc::clone(&admin.reloader.snapshots.load().gate.lasting.anomaly);
     let now = clock::since_epoch();
-    let models: Vec<Value> = snapshot
-        .gate
-        .lasting
-        .anomaly
-        .models()
-        .iter()
-        .map(|model| {
-            let mut described = self::model(model, now);
-            described["route"] = json!(model.route.as_deref());
-            described
-        })
-        .collect();
-    json(&json!({ "count": models.len(), "models": models }))
+    let described = |model: &Arc<Model>| {
+        let mut described = self::model(model, now);
+        described["route"] = json!(model.route.as_deref());
+        described
+    };
+    match tokio::task::spawn_blocking(move || registry.models()).await {
+        Ok(models) => {
+            let models: Vec<Value> = models.iter().map(described).collect();
+            json(&json!({ "count": models.len(), "models": models }))
+        }
+        Err(error) => {
+            tracing::error!(%error, "reading models");
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "The models could not be read; the log says why.")
+        }
+    }
 }
 
 /// Makes models now, of one route or of all that have seen enough. Answers when they judge.

@@ -11,7 +11,7 @@ use super::ladder::Safety;
 use super::model::folder::{self, Folder};
 use super::model::{Model, Seen};
 use super::profile::Profiles;
-use super::reservoir::{self, Reservoir};
+use super::reservoir;
 use super::training::{Drift, Requests, Schedule, train};
 use super::watch::{Shared, Watch};
 use crate::base::clock;
@@ -91,7 +91,8 @@ struct Attempts {
 
 impl Attempts {
     fn requests(self, seen: u64) -> Requests {
-        Requests { seen, new: seen.saturating_sub(self.seen) }
+        // Fewer when routes have gone since.
+        Requests { seen, new: seen.checked_sub(self.seen).unwrap_or(seen) }
     }
 }
 
@@ -114,7 +115,7 @@ impl Registry {
     /// The folder cannot be made.
     pub fn open(folder: Option<&Path>, callers: usize) -> Result<(Self, Vec<folder::Error>), folder::Error> {
         let folder = folder.map(Folder::open).transpose()?;
-        let (models, damaged) = folder.as_ref().map(Folder::load).unwrap_or_default();
+        let (models, damaged) = folder.as_ref().map(|folder| folder.load_current(&[])).unwrap_or_default();
         let registry = Self::new(Models { folder, is_detached: false, kept: Mutex::new(models) }, callers);
         let fallback = registry.models.newest(None);
         lock(&registry.fallback).last = fallback.as_ref().map(|model| model.made_at);
@@ -148,9 +149,7 @@ impl Registry {
         for watch in self.watches() {
             let mut reservoir = lock(&watch.reservoir);
             if reservoir.settings() != sample {
-                let rows = reservoir.rows();
-                *reservoir = Reservoir::new(sample, fastrand::u64(..));
-                rows.iter().for_each(|Seen { caller, at, row }| reservoir.offer(*caller, *at, row));
+                *reservoir = reservoir.refitted(sample, fastrand::u64(..));
             }
         }
     }
@@ -192,10 +191,13 @@ impl Registry {
         Numbers { rows, seen, needed: self.settings.load().warm_up, drift: lock(&watch.drift).index() }
     }
 
-    /// All models that can be pinned, the newest first.
+    /// All models that can be pinned, the newest first. Reads the folder, if there is one.
     #[must_use]
     pub fn models(&self) -> Vec<Arc<Model>> {
-        lock(&self.models.kept).clone()
+        match &self.models.folder {
+            Some(folder) => folder.load().0,
+            None => lock(&self.models.kept).clone(),
+        }
     }
 
     /// Ends a window of every caller: what it did is held against what it usually does. To be called at even intervals; visits every profile.
@@ -306,18 +308,13 @@ impl Registry {
 
     /// Of every route as much as of any other, for routes that are new; nothing when there is one route only.
     fn mixed(&self) -> Vec<Seen> {
-        let mut all: Vec<Vec<Seen>> = self.watches().iter().map(|watch| lock(&watch.reservoir).rows()).collect();
-        all.retain(|rows| !rows.is_empty());
-        if all.len() < 2 {
+        let watches = self.watches();
+        let used = watches.iter().filter(|watch| !lock(&watch.reservoir).is_empty()).count();
+        if used < 2 {
             return Vec::new();
         }
-        let each = (MAX_ROWS / all.len()).max(1);
-        all.into_iter()
-            .flat_map(|rows| {
-                let step = rows.len().div_ceil(each);
-                rows.into_iter().step_by(step)
-            })
-            .collect()
+        let each = (MAX_ROWS / used).max(1);
+        watches.iter().flat_map(|watch| lock(&watch.reservoir).some(each)).collect()
     }
 }
 
@@ -344,8 +341,9 @@ impl Models {
         })
     }
 
-    /// As the newest; so many of each route stay, and those that are pinned.
+    /// As the newest; so many of each route stay, and those that are pinned. What is in the folder need not be in memory.
     fn add(&self, model: &Arc<Model>, number: usize, pinned: &[Arc<str>]) {
+        let number = if self.folder.is_some() { 1 } else { number };
         let mut kept = lock(&self.kept);
         kept.insert(0, Arc::clone(model));
         let mut of_route: HashMap<Option<Arc<str>>, usize> = HashMap::new();
@@ -359,9 +357,9 @@ impl Models {
 
 fn judge_by(watch: &Watch, model: Option<Arc<Model>>) {
     let before = watch.model.swap(model.clone());
-    if before.map(|model| Arc::clone(&model.version)) != model.map(|model| Arc::clone(&model.version)) {
-        // Its scores say nothing about those of the model before.
-        *lock(&watch.drift) = Drift::default();
+    if before.map(|model| Arc::clone(&model.version)) != model.as_ref().map(|model| Arc::clone(&model.version)) {
+        // The scores of one say nothing about those of another.
+        *lock(&watch.drift) = model.map_or_else(Drift::default, |model| Drift::of(&model.arrival.tails));
     }
 }
 

@@ -21,9 +21,6 @@ const WEIGHT: f32 = 0.1;
 /// more rare ones come, [`Running::rarity`] is above 1 % after 25 requests of mean surprise, and above 5 % after 29.
 const RAREST: f32 = 1e-4;
 
-/// The rarity of the mean surprise, 1.
-pub const USUAL: f32 = std::f32::consts::E.recip();
-
 /// Nothing rarer is told: the tail of the distribution is no better known.
 const LEAST: f32 = 1e-12;
 

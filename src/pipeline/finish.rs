@@ -8,7 +8,7 @@ use super::exchange::Exchange;
 use super::verdict::Answer;
 use crate::anomaly::Outcome;
 use crate::base::clock;
-use crate::base::reason::{Origin, Reason};
+use crate::base::reason::Reason;
 use crate::telemetry::Record;
 use crate::telemetry::access_log::AccessLog;
 
@@ -89,9 +89,7 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
             status,
             request_bytes: record.request_bytes,
             response_bytes: record.response_bytes,
-            is_failure: progress.reason.is_some_and(|reason| {
-                matches!(reason.origin(), Origin::Gateway | Origin::Upstream) || reason == Reason::ClientClosed
-            }),
+            is_failure: status >= 500 || progress.reason == Some(Reason::ClientClosed),
         },
     );
     exchange.metrics().observe(&record);

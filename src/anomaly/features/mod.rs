@@ -111,7 +111,7 @@ pub struct Outcome {
     pub status: u16,
     pub request_bytes: u64,
     pub response_bytes: u64,
-    /// The gateway or the upstream failed, or the client left: the status says nothing about the request.
+    /// The gateway or the service failed, or the client left: it says nothing about who asked.
     pub is_failure: bool,
 }
 

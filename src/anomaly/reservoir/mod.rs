@@ -136,10 +136,29 @@ impl Reservoir {
         self.len() == 0
     }
 
+    /// The same sample by other settings, as far as they allow.
+    #[must_use]
+    pub fn refitted(&self, settings: Settings, seed: u64) -> Self {
+        let mut refitted = Self::new(settings, seed);
+        self.rows().iter().for_each(|Seen { caller, at, row }| refitted.offer(*caller, *at, row));
+        refitted.offered = self.offered;
+        refitted
+    }
+
+    /// At most so many, evenly from what is in it.
+    #[must_use]
+    pub fn some(&self, most: usize) -> Vec<Seen> {
+        self.seen().step_by(self.len().div_ceil(most.max(1)).max(1)).cloned().collect()
+    }
+
     /// What is in it, in no order.
     #[must_use]
     pub fn rows(&self) -> Vec<Seen> {
-        self.slots.iter().filter(|slot| !slot.is_released()).map(|slot| slot.seen.clone()).collect()
+        self.seen().cloned().collect()
+    }
+
+    fn seen(&self) -> impl Iterator<Item = &Seen> {
+        self.slots.iter().filter(|slot| !slot.is_released()).map(|slot| &slot.seen)
     }
 
     /// Rows that a caller may have now.

@@ -118,7 +118,7 @@ impl Replay<'_> {
             status: request.status,
             request_bytes: request.request_bytes,
             response_bytes: request.response_bytes,
-            is_failure: matches!(request.status, 499 | 502..=504),
+            is_failure: request.status >= 499,
         };
         if outcome.is_failure {
             return;

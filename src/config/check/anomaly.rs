@@ -18,8 +18,8 @@ use super::super::yaml::Reader;
 use super::callers::Callers;
 use super::{LONGEST, count, headers, out_of_range, resolve, time};
 
-/// More than half of what is usual is not unusual.
-const RAREST_COMMON: Share = Share(500_000);
+/// The smallest that a model of as many requests as are kept can tell, rounded up, and the largest that is not usual.
+const UNUSUAL: RangeInclusive<u32> = 200..=500_000;
 /// With fewer rows a forest says little, and nothing about what one request in a hundred is.
 const WARM_UPS: RangeInclusive<u64> = 256..=MAX_ROWS as u64;
 /// A model that is made more often learns nothing new, and grows costly.
@@ -120,8 +120,8 @@ fn action(written: Option<&At<AnomalyAction>>) -> Action {
 
 fn contamination(written: Option<&At<Share>>, reader: &mut Reader<'_>) -> f32 {
     let Some(share) = written else { return defaults::CONTAMINATION as f32 };
-    if share.value.0 > RAREST_COMMON.0 {
-        out_of_range(share, "0.0001%", "50%", reader);
+    if !UNUSUAL.contains(&share.value.0) {
+        out_of_range(share, "0.02%", "50%", reader);
     }
     share.value.fraction()
 }

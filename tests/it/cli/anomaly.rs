@@ -166,7 +166,6 @@ rarity     #
   arrival  #, score #
   earlier  #, what came of # requests of this caller before
 why        # method: method DELETE, rarely seen here
-           # path_new: path not seen from this caller of late
 ";
     let shown = masked(&told.out, &version);
     assert!(shown.starts_with(golden), "{shown}");
