@@ -212,8 +212,8 @@ impl Watch {
     /// [`Common::share`].
     #[must_use]
     pub fn common_share(&self, running: f32) -> f32 {
-        // What is as usual as that reaches no rung.
-        if running > 0.5 { running } else { lock(&self.common).share(running) }
+        // A fourth of the largest share that a rung may have.
+        if running > 0.125 { running } else { lock(&self.common).share(running) }
     }
 
     /// Ends the window of a caller of this route: judges and learns it.

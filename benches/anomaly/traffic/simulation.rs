@@ -170,7 +170,7 @@ fn outcome(request: &Request) -> Outcome {
         status: request.status,
         request_bytes: request.body,
         response_bytes: request.response_bytes,
-        is_failure: false,
+        is_failure: request.status >= 500,
     }
 }
 

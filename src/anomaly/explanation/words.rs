@@ -18,7 +18,7 @@ pub(super) fn text(feature: &Feature, values: &[f32], medians: &[f32]) -> String
         Transformation::ZScore => deviation(&name, value),
         Transformation::Cyclic => time_of_day(&name, values, medians),
         Transformation::None if feature.unit == "0 or 1" => flag(&name, value),
-        Transformation::None if feature.unit == "0 to 1" => newness(&name, value),
+        Transformation::Log if name.ends_with(" new") => newness(&name, value.exp_m1()),
         Transformation::None => size(&name, feature.unit, value, median),
         Transformation::Log => size(&name, feature.unit, value.exp_m1(), median.exp_m1()),
     }
@@ -65,11 +65,13 @@ fn flag(name: &str, value: f32) -> String {
 }
 
 /// `network_new` and its like.
-fn newness(name: &str, value: f32) -> String {
+fn newness(name: &str, minutes: f32) -> String {
     let name = name.strip_suffix(" new").unwrap_or(name);
-    match value {
-        value if value >= 1.0 => format!("{name} not seen from this caller of late"),
-        value if value > 0.25 => format!("{name} seldom seen from this caller of late"),
+    match minutes {
+        minutes if minutes.is_nan() => format!("{name} not known"),
+        minutes if minutes >= 1.0 => {
+            format!("{name} in at most one of {} minutes of this caller of late", number(1.0 + minutes))
+        }
         _ => format!("{name} known from this caller, in this combination"),
     }
 }

@@ -37,24 +37,24 @@ pub const FEATURES: &[Feature] = &[
     feature("header_count", "fields", Arrival, AsIs, "Number of header fields."),
     feature(
         "header_order_new",
-        "0 to 1",
+        "minutes",
         Arrival,
-        AsIs,
-        "How new the order of the names of the header fields is for the caller: 1 for one that it has not sent of late, the less, \
-         the more minutes of the last 500 or so it was there. Fields that come and go with single requests are left out.",
+        Log,
+        "How new the order of the names of the header fields is for the caller: of the last 500 or so minutes with requests, those \
+         with another order for one with this, or for none. Fields that come and go with single requests are left out.",
     ),
     feature(
         "client_new",
-        "0 to 1",
+        "minutes",
         Arrival,
-        AsIs,
+        Log,
         "Likewise, of the client: order of the header fields together with `User-Agent`.",
     ),
     feature(
         "network_new",
-        "0 to 1",
+        "minutes",
         Arrival,
-        AsIs,
+        Log,
         "Likewise, of the network (/24 or /48) that the caller comes from.",
     ),
     feature("content_type", "", Arrival, OneHot(CONTENT_TYPES), "Kind of the body by `Content-Type`."),

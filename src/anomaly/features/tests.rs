@@ -97,7 +97,7 @@ fn columns_are_called_and_told_in_words() {
 /// A model file of another digest is of no use any more: change the number knowingly.
 #[test]
 fn the_schema_is_what_models_were_made_from() {
-    assert_eq!(schema(), 0xe53c_5b6c_0e66_3cfc, "{:#x}", schema());
+    assert_eq!(schema(), 0x888b_ee95_9d1f_6633, "{:#x}", schema());
 }
 
 #[test]

@@ -85,7 +85,7 @@ impl Profile {
 
         let is_known = self.requests >= KNOWN;
         let new = |seen: bool| if is_known { f32::from(!seen) } else { f32::NAN };
-        let newness = |newness: f32| if is_known { newness } else { f32::NAN };
+        let newness = |newness: f32| if is_known { log(newness) } else { f32::NAN };
         row[const { column("header_order_new") }] = newness(self.orders.newness(met.order));
         row[const { column("client_new") }] = newness(self.clients.newness(met.client));
         row[const { column("network_new") }] = newness(self.networks.newness(met.network));

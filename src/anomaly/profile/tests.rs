@@ -142,11 +142,13 @@ fn injections_move_their_columns() {
 
 #[test]
 fn another_client_is_new() {
+    // 200 seconds begin in four minutes, all with the other one.
+    let new = 5_f32.ln();
     let row = next(|arrival| arrival.fields.order = 9);
-    assert_eq!((one(&row, "header_order_new"), one(&row, "client_new")), (1.0, 1.0));
+    assert_eq!((one(&row, "header_order_new"), one(&row, "client_new")), (new, new));
     let row = next(|arrival| arrival.fields.agent = 9);
-    assert_eq!((one(&row, "header_order_new"), one(&row, "client_new")), (0.0, 1.0));
-    assert_eq!(one(&next(|arrival| arrival.network = 9), "network_new"), 1.0);
+    assert_eq!((one(&row, "header_order_new"), one(&row, "client_new")), (0.0, new));
+    assert_eq!(one(&next(|arrival| arrival.network = 9), "network_new"), new);
 }
 
 #[test]
