@@ -4,7 +4,7 @@
 //! with mean 1; those of a caller who is always a bit different are taken for exponential with a mean of its own. The mean here forgets (EWMA); weighted with `w`, its
 //! variance is `Σ w²` and its third central moment `2 Σ w³`. The gamma distribution with these three moments (Pearson type III) says
 //! how rare such a mean is, by the cube root that makes gamma normal (Wilson, Hilferty: The Distribution of Chi-Square, 1931). That is
-//! exact as far as a caller's requests do not depend on each other; where they do, rare means are less rare than they are said to be.
+//! exact as far as a caller's requests do not depend on each other; where they do, rare means are less rare than that, and [`Common`] says how much.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ const WEIGHT: f32 = 0.1;
 const RAREST: f32 = 1e-4;
 
 /// Nothing rarer is told: the tail of the distribution is no better known.
-const LEAST: f32 = 1e-6;
+const LEAST: f32 = 1e-12;
 
 /// Requests before anything is said: as many as it takes to know what is usual.
 const KNOWN: u16 = 32;

@@ -40,7 +40,7 @@ pub struct Watch {
     pub shifts: Mutex<Shifts>,
     /// What comes of the requests of all callers.
     common: Mutex<Common>,
-    /// What it told last, as bits of an `f32`.
+    /// Its [`Common::excess`], as bits of an `f32`.
     excess: AtomicU32,
 }
 
@@ -116,10 +116,10 @@ impl Watch {
         let place = Place { route: self.number, caller: arrival.caller };
         let mut row = Row::default();
         let target = row.read(arrival);
-        let common = self.common_excess();
+        let excess = self.common_excess();
         let look = |profile: &mut Profile| {
             let met = profile.meet(arrival, &target, &mut row);
-            (met, profile.standing, profile.running.rarity(arrival.at, common), profile.counts.rarity)
+            (met, profile.standing, profile.running.rarity(arrival.at, excess), profile.counts.rarity)
         };
         let (met, standing, running, window) = shared.profiles.with(place, look);
         let own = self.model.load();
@@ -127,7 +127,11 @@ impl Watch {
         let model = own.as_ref().or_else(|| fallback.as_ref()?.as_ref());
         let judged = model.map(|model| model.arrival.judge(row.arrival()));
         let shadow = self.shadow.load().as_ref().map(|model| model.arrival.judge(row.arrival()));
-        let witnesses = judged.map_or(Witnesses::NONE, |judged| Witnesses { arrival: judged.rarity, running, window });
+        let witnesses = judged.map_or(Witnesses::NONE, |judged| Witnesses {
+            arrival: judged.rarity,
+            running: self.common_share(running),
+            window,
+        });
         let rarity = witnesses.rarity();
         if let (Some(judged), Some(mut drift)) = (judged, unless_taken(&self.drift)) {
             drift.note(judged.rarity);
@@ -184,13 +188,13 @@ impl Watch {
         let fallback = own.is_none().then(|| shared.fallback.load());
         if let Some(model) = own.as_ref().or_else(|| fallback.as_ref()?.as_ref()) {
             let judged = model.outcome.judge(row.outcome());
-            let excess = shared.profiles.with(arrived.place, |profile| {
+            let running = shared.profiles.with(arrived.place, |profile| {
                 profile.running.note(judged.rarity, outcome.at);
-                profile.running.excess(outcome.at)
+                profile.running
             });
-            if let (Some(excess), Some(mut common)) = (excess, unless_taken(&self.common)) {
-                let all = common.note(arrived.place.caller, outcome.at, excess);
-                self.excess.store(all.to_bits(), Ordering::Relaxed);
+            if let Some(mut common) = unless_taken(&self.common) {
+                common.note(arrived.place.caller, &running, outcome.at);
+                self.excess.store(common.excess().to_bits(), Ordering::Relaxed);
             }
         }
         // Whoever comes while another thread learns is left out: a sample is all that is wanted.
@@ -199,11 +203,17 @@ impl Watch {
         }
     }
 
-    /// How many times as unusual as always the requests of all callers are of late: an upstream that is slow is not the doing of one of
-    /// them.
+    /// [`Common::excess`].
     #[must_use]
     pub fn common_excess(&self) -> f32 {
         f32::from_bits(self.excess.load(Ordering::Relaxed))
+    }
+
+    /// [`Common::share`].
+    #[must_use]
+    pub fn common_share(&self, running: f32) -> f32 {
+        // What is as usual as that reaches no rung.
+        if running > 0.5 { running } else { lock(&self.common).share(running) }
     }
 
     /// Ends the window of a caller of this route: judges and learns it.

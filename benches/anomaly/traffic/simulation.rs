@@ -215,12 +215,12 @@ pub fn run(setup: Setup) -> Run {
             }
             let place = Place { route: run.engine.watches[request.route].number, caller: caller(request.partner) };
             let at = Duration::from_secs_f64(request.at);
-            let common = run.engine.watches[request.route].common_excess();
-            let [running, window] = run
-                .engine
-                .shared
-                .profiles
-                .with(place, |profile| [profile.running.rarity(at, common), profile.counts.rarity]);
+            let watch = &run.engine.watches[request.route];
+            let excess = watch.common_excess();
+            let [running, window] =
+                run.engine.shared.profiles.with(place, |profile| {
+                    [watch.common_share(profile.running.rarity(at, excess)), profile.counts.rarity]
+                });
             let is_attack = matches!(request.label, Label::Attack(_));
             let since = if is_attack { f64::INFINITY } else { request.at - renewed[request.partner] };
             let arrived = run.engine.arrive(&request, request.token_age.min(since));

@@ -42,9 +42,7 @@ struct Replay<'m> {
     profiles: Profiles,
     /// The last window in which a caller did something.
     windows: HashMap<u64, u64>,
-    /// What comes of the requests of all callers, and by how much it is unusual.
     common: Common,
-    excess: f32,
     began: Duration,
 }
 
@@ -59,7 +57,7 @@ pub(super) fn replay<'r>(
 ) {
     let began = requests.first().map_or(Duration::ZERO, |request| request.time);
     let (profiles, windows) = (Profiles::new(callers), HashMap::new());
-    let mut replay = Replay { model, profiles, windows, common: Common::default(), excess: 1.0, began };
+    let mut replay = Replay { model, profiles, windows, common: Common::default(), began };
     // Under way, by the time of their ends.
     let mut under_way: BTreeMap<(Duration, usize), (&'r Request, Row, Met)> = BTreeMap::new();
     for (at, request) in requests.iter().enumerate().filter(|(_, request)| request.fate != Fate::Unseen) {
@@ -102,12 +100,12 @@ impl Replay<'_> {
         blank(&mut row);
         let window = at.as_secs() / WINDOW;
         let before = self.windows.insert(request.caller, window);
-        let excess = self.excess;
+        let common = &self.common;
         let (met, running) = self.profiles.with(place(request), |profile| {
             if before.is_some_and(|before| before != window) {
                 profile.close_window();
             }
-            (profile.meet(&arrival, &target, &mut row), profile.running.rarity(at, excess))
+            (profile.meet(&arrival, &target, &mut row), common.share(profile.running.rarity(at, common.excess())))
         });
         blank(&mut row);
         (row, met, running)
@@ -125,17 +123,15 @@ impl Replay<'_> {
         if outcome.is_failure {
             return;
         }
-        let excess = self.profiles.with(place(request), |profile| {
+        let running = self.profiles.with(place(request), |profile| {
             profile.learn(&met, &row);
             profile.leave(&outcome, &mut row);
             if let Some(model) = self.model {
                 profile.running.note(model.outcome.judge(row.outcome()).rarity, outcome.at);
             }
-            profile.running.excess(outcome.at)
+            profile.running
         });
-        if let Some(excess) = excess {
-            self.excess = self.common.note(request.caller, outcome.at, excess);
-        }
+        self.common.note(request.caller, &running, outcome.at);
         visit(Step::Left(request, &row));
     }
 }
