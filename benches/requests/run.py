@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -57,6 +58,7 @@ plans:
 partners:
   quiet: {{ plan: large }}
   noisy: {{ plan: small }}
+anomaly: {{ warm_up: 256 }}
 routes:
   - name: guarded
     match: {{ path: "/guarded/{{rest...}}" }}
@@ -68,6 +70,7 @@ routes:
     upstream: origin
     cache: {{ ttl: 1h }}
   - {{ name: kept, match: {{ path: "/kept/{{rest...}}" }}, auth: none, upstream: origin, cache: {{ ttl: 1h }} }}
+  - {{ name: watched, match: {{ path: "/watched/{{rest...}}" }}, auth: none, upstream: origin, anomaly: observe }}
   - {{ name: pingora, match: {{ path: "/pingora/{{rest...}}" }}, auth: none, upstream: origin, engine: pingora }}
   - {{ name: rest, match: {{ path: "/{{rest...}}" }}, auth: none, upstream: origin }}
 """
@@ -87,6 +90,7 @@ WORKS = {
         clients.Http2(ports["https"], "/kept/42"), origin),
     "GET, known token, from the cache": lambda ports, issuer, origin: Kept(
         clients.Http1(ports["http"], "GET", "/own/42", tokens=[issuer.token("quiet")]), origin),
+    "GET over HTTP/1.1, anomaly: observe": lambda ports, **_: watched(ports),
     "401, forged RS256 signature": lambda ports, issuer, **_: forged(ports["http"], issuer),
     "429, RS256 token, over its plan": lambda ports, issuer, **_: over(ports["http"], issuer),
 }
@@ -110,6 +114,17 @@ class Kept:
         self.client.send(number)
         if self.origin.requests != before:
             raise SystemExit("an answer did not come from the cache")
+
+
+def watched(ports):
+    """By a model of what it sent before."""
+    client = clients.Http1(ports["http"], "GET", "/watched/orders/42")
+    client.send(256)
+    ask = urllib.request.Request(f"http://127.0.0.1:{ports['admin']}/anomaly/train?route=watched", method="POST")
+    with urllib.request.urlopen(ask, timeout=60) as answer:
+        if b'"made"' not in answer.read():
+            raise SystemExit("no model was made")
+    return client
 
 
 def forged(port, issuer):

@@ -1,4 +1,4 @@
-//! What follows from an unusual request: one rung of a ladder, for a while, and never for more of the traffic than is allowed.
+//! What follows from an unusual request: one rung of a ladder, for a while, and never begun by more of the traffic than is allowed.
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ mod trees;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Counts {
     pub requests: u32,
-    /// Answers of 400 and above.
+    /// Answers of 400 to 499: what the service fails in is nobody's error here.
     pub errors: u32,
     pub response_bytes: u64,
     /// Distinct paths, estimated.

@@ -94,7 +94,7 @@ pub struct Arrival<'a> {
     pub content_type: Option<&'a [u8]>,
     /// Bytes of the body; `None` when not told beforehand.
     pub body: Option<u64>,
-    /// Who calls: equal for one caller, whatever credential; callers that nobody knows are one.
+    /// Who calls: equal for one caller, whatever credential; of callers that nobody knows, their network.
     pub caller: u64,
     /// /24 or /48 of the client.
     pub network: u64,

@@ -331,3 +331,19 @@ proptest! {
         prop_assert_eq!(shouted, of());
     }
 }
+
+/// `SLUICE_UPDATE=1` writes it anew.
+#[test]
+fn documentation_has_the_table() {
+    const MARKS: (&str, &str) = ("<!-- features -->\n", "<!-- /features -->");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/anomaly.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = page.split_once(MARKS.0).unwrap();
+    let (written, after) = rest.split_once(MARKS.1).unwrap();
+    let table = table();
+    if std::env::var_os("SLUICE_UPDATE").is_some() {
+        std::fs::write(&path, format!("{before}{}{table}{}{after}", MARKS.0, MARKS.1)).unwrap();
+    } else {
+        assert!(written == table, "docs/anomaly.md is out of date; run the tests with SLUICE_UPDATE=1");
+    }
+}

@@ -1,9 +1,10 @@
-//! How much of all traffic may be refused as unusual.
+//! How much of all traffic may be blocked, or begin a hold, as unusual.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Never refuses more than a share of all requests: `share · requests + 10` at most, over the life of the process, whatever
-/// threads ask in whatever order; when the share changes, each request counts with that of its time.
+/// Never grants more than a share of all requests: `share · requests + 10` at most, over the life of the process, whatever
+/// threads ask in whatever order; when the share changes, each request counts with that of its time. A *refusal* here is a blocked request, or
+/// one that begins a hold; what is refused while a hold lasts is not asked for again.
 ///
 /// What is not used is saved up, for a thousand refusals at most: however long it was quiet, a model that is wrong does no more harm than
 /// that at once.

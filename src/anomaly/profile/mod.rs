@@ -20,7 +20,7 @@ use self::seen::{Distinct, Generations, Presence};
 /// How much one answer moves the rate of errors.
 const ERROR_WEIGHT: f32 = 1.0 / 32.0;
 
-/// A caller on a route; 696 bytes and where it stands, 768 at most, and no allocation of its own.
+/// A caller on a route; 832 bytes at most, and no allocation of its own.
 ///
 /// As long as fewer than 16 requests were seen, nothing is usual and nothing is new: the columns that say so are missing.
 #[derive(Clone, Debug, Default)]
