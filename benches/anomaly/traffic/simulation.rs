@@ -65,7 +65,7 @@ pub struct Judged {
     pub rarity: f32,
     /// Of the three witnesses, as the watch weighs them.
     pub witnesses: [f32; 3],
-    pub is_refused: bool,
+    pub refused: Option<Action>,
     pub is_held_back: bool,
 }
 
@@ -241,7 +241,7 @@ pub fn run(setup: Setup) -> Run {
                     score: judged.score,
                     rarity: verdict.rarity,
                     witnesses: [2.0 * judged.rarity, 4.0 * running, 4.0 * window],
-                    is_refused,
+                    refused: is_refused.then_some(verdict.action),
                     is_held_back: arrived.held_back.is_some(),
                 });
             }

@@ -1,5 +1,7 @@
 //! What was found, in tables.
 
+use sluice::anomaly::Action;
+
 use super::attacks::{INTENSITIES, Incident, Kind};
 use super::simulation::{Judged, RUNGS, Run};
 use super::usual::{Change, Label};
@@ -40,7 +42,7 @@ fn line(name: &str, (all, counts): (usize, [usize; 4])) {
 /// How many usual requests are taken for unusual.
 pub fn usual(run: &Run) {
     println!(
-        "| usual requests, no attacks | requests | tag ≤ 2 | throttle ≤ 0.5 | challenge ≤ 0.2 | block ≤ 0.05 |\n|---|---:|---:|---:|---:|---:|"
+        "| usual requests, no attacks; % | requests | tag ≤ 2 | throttle ≤ 0.5 | challenge ≤ 0.2 | block ≤ 0.05 |\n|---|---:|---:|---:|---:|---:|"
     );
     let all = || run.judged.iter();
     let steady = || all().filter(|one| one.label == Label::Usual);
@@ -253,17 +255,15 @@ pub fn beside(run: &Run) {
 /// What the whole ladder refused.
 pub fn refused(run: &Run) {
     println!(
-        "| with the ladder in force | requests | refused % | held back by `max_blocked` % |\n|---|---:|---:|---:|"
+        "| with the ladder in force | requests | refused: throttled | challenged | blocked | held back by `max_blocked` |\n|---|---:|---:|---:|---:|---:|"
     );
     let row = |name: &str, of: &dyn Fn(&Judged) -> bool| {
         let own: Vec<&Judged> = run.judged.iter().filter(|one| of(one)).collect();
-        let count = |is: fn(&Judged) -> bool| own.iter().filter(|one| is(one)).count();
-        println!(
-            "| {name} | {} | {} | {} |",
-            own.len(),
-            percent(count(|one| one.is_refused), own.len()),
-            percent(count(|one| one.is_held_back), own.len())
-        );
+        let refused = |action: Action| own.iter().filter(|one| one.refused == Some(action)).count();
+        let shares =
+            [Action::Throttle, Action::Challenge, Action::Block].map(|action| percent(refused(action), own.len()));
+        let held_back = own.iter().filter(|one| one.is_held_back).count();
+        println!("| {name} | {} | {} | {} |", own.len(), shares.join(" | "), percent(held_back, own.len()));
     };
     row("usual", &|one| !is_attack(one) && !one.is_beside);
     row("usual, beside attacks", &|one| one.is_beside);
