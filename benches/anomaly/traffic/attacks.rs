@@ -97,7 +97,7 @@ impl Incident {
                 (REPORTS, [(0.2, 0.5 * HOUR), (0.05, HOUR), (1.0 / 60.0, 2.0 * HOUR)], [Disguise::Inside; 3])
             }
             Kind::Replay => (
-                if repeat % 2 == 0 { ORDERS } else { PRODUCTS },
+                if repeat.is_multiple_of(2) { ORDERS } else { PRODUCTS },
                 [(0.5, 600.0), (0.5, 600.0), (0.1, 0.5 * HOUR)],
                 [Disguise::None, Disguise::Copied, Disguise::Copied],
             ),
