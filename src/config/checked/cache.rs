@@ -60,7 +60,7 @@ pub struct CacheKey {
 /// Who shares an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheScope {
-    /// Each subject of each partner has its own; callers without either share those of the public.
+    /// Each subject of each partner has its own, and so has each partner for callers who name no subject; strangers share theirs.
     Subject,
     /// All callers of a partner; callers that are no partner by subject.
     Partner,
