@@ -22,7 +22,7 @@ impl Explained<'_> {
             // The route has no cache.
             None => {}
             Some(Kind::Bypass) => {
-                sheet.say("  left out", "by `bypass`, by what the request has, or for a caller without a name");
+                sheet.say("  left out", "a `bypass`, a field of the request, or a caller without a name");
             }
             Some(Kind::Method) => sheet.say("  left out", "this method is not answered from memory"),
             Some(_) => {

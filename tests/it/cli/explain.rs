@@ -372,7 +372,7 @@ async fn why_the_cache_stays_out_of_it_and_what_a_change_purges_is_shown() {
         (
             &["GET", "/open", "-H", "Cookie: a=b; session=hush"],
             "bypass",
-            "  left out by `bypass`, by what the request has, or for a caller without a name\n",
+            "  left out a `bypass`, a field of the request, or a caller without a name\n",
         ),
         (&["GET", "/open", "-H", "Cache-Control: no-store"], "bypass", "  left out a bypass"),
         (&["GET", "/open", "-H", "If-Match: \"a\""], "bypass", "  left out a bypass"),
