@@ -374,8 +374,8 @@ async fn why_the_cache_stays_out_of_it_and_what_a_change_purges_is_shown() {
             "bypass",
             "  left out a `bypass`, a field of the request, or a caller without a name\n",
         ),
-        (&["GET", "/open", "-H", "Cache-Control: no-store"], "bypass", "  left out a bypass"),
-        (&["GET", "/open", "-H", "If-Match: \"a\""], "bypass", "  left out a bypass"),
+        (&["GET", "/open", "-H", "Cache-Control: no-store"], "bypass", "  left out a `bypass`"),
+        (&["GET", "/open", "-H", "If-Match: \"a\""], "bypass", "  left out a `bypass`"),
     ] {
         let text = explain(&place, arguments).await;
         assert!(text.contains(told) && !text.contains("hush"), "{arguments:?}: {text}");
