@@ -16,7 +16,7 @@ use sluice::cache::status::{Kind, Outcome};
 use sluice::cache::storable::Rules;
 use sluice::cache::stored::{Body, Groups, Head, Stored, StoredFields};
 use sluice::cache::{Asked, Cache, LookUp, Moment};
-use sluice::config::checked::cache::{CacheKey, CachePolicy, CacheScope, QueryRule, Ttl};
+use sluice::config::checked::cache::{CacheKey, CachePolicy, QueryRule, Ttl};
 
 use super::SAMPLES;
 
@@ -76,19 +76,9 @@ fn write_key(rule: &CacheKey, path: &str, subject: &str, query: Option<&str>, ro
 fn policy() -> CachePolicy {
     CachePolicy {
         ttl: Ttl { default: Some(Duration::from_secs(600)), ..Ttl::default() },
-        key: CacheKey {
-            per: CacheScope::Subject,
-            headers: Vec::new(),
-            query: QueryRule::Ignore(vec!["utm_*".into()]),
-            sort_query: false,
-        },
-        head: true,
-        max_object: 1 << 20,
-        bypass: Vec::new(),
-        tags: Vec::new(),
-        stale_while_revalidate: Duration::ZERO,
-        stale_if_error: Duration::ZERO,
+        key: CacheKey { query: QueryRule::Ignore(vec!["utm_*".into()]), ..CacheKey::default() },
         refresh_ahead: 10,
+        ..CachePolicy::default()
     }
 }
 

@@ -30,8 +30,10 @@ BASELINE = Path(__file__).with_name("baseline.json")
 
 WARM_UP, COUNTED = 300, 1000
 
-# Instructions may vary a little with the C library and the processor; allocations may not.
+# Instructions may vary a little with the C library and the processor. What the gateway does once a second comes more often among a thousand requests
+# on a slow machine; an allocation that every request makes is a whole one.
 TOLERANCE = 0.04
+ALLOCATIONS = 0.5
 
 # What Rust calls of the allocator; what it calls itself is not counted twice.
 ALLOCATING = {"mi_malloc_aligned", "mi_zalloc_aligned", "mi_realloc_aligned", "mi_malloc", "mi_zalloc", "mi_realloc"}
@@ -224,7 +226,7 @@ def compare(counts, baseline):
         verdict = ""
         if now["instructions"] > before["instructions"] * (1 + TOLERANCE):
             verdict = "MORE INSTRUCTIONS"
-        elif now["allocations"] > before["allocations"] + 0.1:
+        elif now["allocations"] > before["allocations"] + ALLOCATIONS:
             verdict = "MORE ALLOCATIONS"
         elif now["instructions"] < before["instructions"] * (1 - TOLERANCE):
             verdict = "fewer: record it with --record"

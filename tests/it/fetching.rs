@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,7 +23,7 @@ use sluice::cache::storable::ForRequest;
 use sluice::cache::store::Slot;
 use sluice::cache::stored::{Groups, Head, Stored};
 use sluice::cache::{Cache, Fields, Filling, Moment};
-use sluice::config::checked::cache::{CacheKey, CachePolicy, CacheScope, QueryRule, Ttl};
+use sluice::config::checked::cache::{CacheKey, CachePolicy, CacheScope};
 use sluice::config::checked::{AccessLog as AccessLogSettings, AccessLogTarget};
 use sluice::config::{default_bootstrap, read_routes};
 use sluice::forward::fetch::fetch;
@@ -118,22 +117,8 @@ impl Ground {
 
     /// Of something that nothing says may be kept.
     fn want(&self, base: Key, stale: Option<Arc<Stored>>) -> Want {
-        let policy = CachePolicy {
-            ttl: Ttl::default(),
-            key: CacheKey {
-                per: CacheScope::Everyone,
-                headers: Vec::new(),
-                query: QueryRule::Ignore(Vec::new()),
-                sort_query: false,
-            },
-            head: true,
-            max_object: 1 << 20,
-            bypass: Vec::new(),
-            tags: Vec::new(),
-            stale_while_revalidate: Duration::ZERO,
-            stale_if_error: Duration::ZERO,
-            refresh_ahead: 0,
-        };
+        let key = CacheKey { per: CacheScope::Everyone, ..CacheKey::default() };
+        let policy = CachePolicy { key, refresh_ahead: 0, ..CachePolicy::default() };
         Want {
             base,
             fields: HeaderMap::new(),

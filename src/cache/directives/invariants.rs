@@ -9,7 +9,7 @@ use crate::base::clock;
 use crate::cache::Moment;
 use crate::cache::freshness::{Freshness, LONGEST};
 use crate::cache::storable::{self, ForRequest};
-use crate::config::checked::cache::{CacheKey, CachePolicy, CacheScope, QueryRule, Ttl};
+use crate::config::checked::cache::{CacheKey, CachePolicy, CacheScope, Ttl};
 
 /// 2033-05-18.
 const WALL: Duration = Duration::from_secs(2_000_000_000);
@@ -164,22 +164,8 @@ fn kept(status: StatusCode, fields: &HeaderMap) {
     assert!(!rules.never_stale || (rules.stale_while_revalidate + rules.stale_if_error).is_zero());
 }
 
-/// What a route has that says nothing about its cache.
+/// What a route has that says nothing about its cache but that all share it.
 pub(in crate::cache) fn policy() -> CachePolicy {
-    CachePolicy {
-        ttl: Ttl::default(),
-        key: CacheKey {
-            per: CacheScope::Everyone,
-            headers: Vec::new(),
-            query: QueryRule::Ignore(Vec::new()),
-            sort_query: false,
-        },
-        head: true,
-        max_object: 1 << 20,
-        bypass: Vec::new(),
-        tags: Vec::new(),
-        stale_while_revalidate: Duration::ZERO,
-        stale_if_error: Duration::ZERO,
-        refresh_ahead: 0,
-    }
+    let key = CacheKey { per: CacheScope::Everyone, ..CacheKey::default() };
+    CachePolicy { key, refresh_ahead: 0, ..CachePolicy::default() }
 }

@@ -22,7 +22,7 @@ impl Explained<'_> {
             // The route has no cache.
             None => {}
             Some(Kind::Bypass) => {
-                sheet.say("  left out", "a bypass of the route or the request itself leaves the cache out");
+                sheet.say("  left out", "a `bypass`, a field of the request, or a caller without a name");
             }
             Some(Kind::Method) => sheet.say("  left out", "this method is not answered from memory"),
             Some(_) => {

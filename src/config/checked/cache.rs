@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderName, StatusCode};
 
 use super::Template;
+use crate::config::defaults;
 
 /// `cache:` of a route.
 #[derive(Clone, Debug)]
@@ -25,6 +26,23 @@ pub struct CachePolicy {
     pub stale_if_error: Duration,
     /// The last part of its lifetime in which a popular answer is fetched anew before it expires, in percent; 0 is never.
     pub refresh_ahead: u8,
+}
+
+/// `cache: {}`.
+impl Default for CachePolicy {
+    fn default() -> Self {
+        Self {
+            ttl: Ttl::default(),
+            key: CacheKey::default(),
+            head: true,
+            max_object: defaults::MAX_OBJECT,
+            bypass: Vec::new(),
+            tags: Vec::new(),
+            stale_while_revalidate: Duration::ZERO,
+            stale_if_error: Duration::ZERO,
+            refresh_ahead: defaults::REFRESH_AHEAD,
+        }
+    }
 }
 
 /// How long answers are fresh.
@@ -57,10 +75,16 @@ pub struct CacheKey {
     pub sort_query: bool,
 }
 
+impl Default for CacheKey {
+    fn default() -> Self {
+        Self { per: CacheScope::Subject, headers: Vec::new(), query: QueryRule::Ignore(Vec::new()), sort_query: false }
+    }
+}
+
 /// Who shares an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheScope {
-    /// Each subject of each partner has its own; callers without either share those of the public.
+    /// Each subject of each partner has its own, and so has each partner for callers who name no subject; strangers share theirs.
     Subject,
     /// All callers of a partner; callers that are no partner by subject.
     Partner,

@@ -106,8 +106,11 @@ pub(super) fn scope(per: CacheScope, facts: &Facts, forwards_credential: bool) -
         return (!forwards_credential).then_some(Scope::Public);
     };
     let partner = caller.partner.as_ref().map(|partner| &*partner.name);
-    match (per, partner) {
-        (CacheScope::Partner, Some(partner)) => Some(Scope::Partner(partner)),
-        _ => Some(Scope::Subject { partner, by: caller.authority(), subject: caller.subject()? }),
+    match (partner, caller.subject()) {
+        (Some(partner), _) if per == CacheScope::Partner => Some(Scope::Partner(partner)),
+        (_, Some(subject)) => Some(Scope::Subject { partner, by: caller.authority(), subject }),
+        // The upstream is told the partner and nothing else, and so gives all such callers the same.
+        (Some(partner), None) if !forwards_credential => Some(Scope::Partner(partner)),
+        (_, None) => None,
     }
 }

@@ -372,10 +372,10 @@ async fn why_the_cache_stays_out_of_it_and_what_a_change_purges_is_shown() {
         (
             &["GET", "/open", "-H", "Cookie: a=b; session=hush"],
             "bypass",
-            "  left out a bypass of the route or the request itself leaves the cache out\n",
+            "  left out a `bypass`, a field of the request, or a caller without a name\n",
         ),
-        (&["GET", "/open", "-H", "Cache-Control: no-store"], "bypass", "  left out a bypass"),
-        (&["GET", "/open", "-H", "If-Match: \"a\""], "bypass", "  left out a bypass"),
+        (&["GET", "/open", "-H", "Cache-Control: no-store"], "bypass", "  left out a `bypass`"),
+        (&["GET", "/open", "-H", "If-Match: \"a\""], "bypass", "  left out a `bypass`"),
     ] {
         let text = explain(&place, arguments).await;
         assert!(text.contains(told) && !text.contains("hush"), "{arguments:?}: {text}");

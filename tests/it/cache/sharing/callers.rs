@@ -87,6 +87,33 @@ async fn callers_of_whom_nothing_tells_them_apart_have_nothing_kept() {
 }
 
 #[tokio::test]
+async fn a_partner_that_names_no_subject_has_answers_of_its_own() {
+    let (key, provider) = provider();
+    let upstream = numbered(PUBLIC);
+    let file = File::new(upstream.address())
+        .issuer("main", &keys_of(&provider, ""))
+        .partner_with("", &[&Partner::new("acme")], "clients: [acme-app]")
+        .partner_with("", &[&Partner::new("globex")], "clients: [globex-app]");
+    let gateway = file
+        .route("told", "auth: { issuer: main }, upstream: app, cache: 10m")
+        .route("passed-on", "auth: { issuer: main, keep_credential: true }, upstream: app, cache: 10m")
+        .start()
+        .await;
+    let token = |client: &str, subject: Option<&str>, id: &str| {
+        bearer(&key.sign(&claims_with(json!({ "sub": subject, "azp": client, "jti": id }))))
+    };
+    let mut caller = Caller::connect(&gateway, Version::One).await;
+    let mut get = async |target: &str, token: &str| caller.get(target, &[("authorization", token)]).await;
+    let first = get("/told/1", &token("acme-app", None, "1")).await;
+    expect(&first, "MISS", "1 acme/-");
+    expect(&get("/told/1", &token("acme-app", None, "2")).await, "HIT", "1 acme/-");
+    expect(&get("/told/1", &token("globex-app", None, "3")).await, "MISS", "2 globex/-");
+    expect(&get("/told/1", &token("acme-app", Some("ann"), "4")).await, "MISS", "3 acme/ann");
+    // Who sees the credential itself may tell them apart.
+    expect(&get("/passed-on/1", &token("acme-app", None, "5")).await, "BYPASS", "4 acme/-");
+}
+
+#[tokio::test]
 async fn what_was_asked_with_a_foreign_credential_is_not_kept_without_permission() {
     for (fields, kept) in [
         ("", false),
