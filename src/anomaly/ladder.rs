@@ -1,4 +1,4 @@
-//! What follows from an unusual request: one rung of a ladder, for a while, and never begun by more of the traffic than is allowed.
+//! What follows from an unusual request: one rung of a ladder; and from one after the other, a hold on whoever sends them.
 
 use std::time::Duration;
 
@@ -9,20 +9,39 @@ mod safety;
 #[cfg(test)]
 mod tests;
 
+/// A hold begins when so much of what a caller sent of late is on a rung.
+const HELD: f32 = 0.5;
+
+/// What counts as of late: some 16 requests, or a minute, whichever is longer (as an exponentially weighted mean). However many requests come in
+/// one unusual window of ten seconds, they are no habit.
+const OF_LATE: (f32, Duration) = (16.0, Duration::from_secs(60));
+
+/// Less is nothing.
+const FORGOTTEN: f32 = 0.01;
+
 /// Where a caller stands on a route.
 ///
-/// A request on the rung `throttle` or `challenge` begins a hold, and each further one renews it: it ends `cool_down` after
-/// the last. What the ladder in force does not have, or has shorter, is forgotten, so that no older one holds a caller back.
+/// A request on the rung `throttle` or `challenge` is refused by itself. When at least half of the caller's requests of late are on that rung,
+/// each of them begins a hold on all of its requests, or renews it: that ends `cool_down` after the last. What the ladder in force does not
+/// have, or has shorter, is forgotten, so that no older one holds a caller back.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Standing {
-    /// When the caller is no longer throttled.
-    throttled_until: Duration,
-    /// When a throttled caller's next request may pass.
+    throttle: Hold,
+    challenge: Hold,
+    /// When the last request was judged.
+    last: Duration,
+    /// When an unusual request, or any of a throttled caller, may pass.
     next_at: Duration,
-    /// When the caller is no longer challenged.
-    challenged_until: Duration,
-    /// The second in which the challenge began, since 1970 UTC.
-    since: u64,
+    /// The second in which the caller was asked to authenticate anew, since 1970 UTC, and when that is over.
+    asked: Option<(u64, Duration)>,
+}
+
+/// On the requests of a caller, from one rung.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct Hold {
+    /// Of requests of late, those on the rung or above it.
+    share: f32,
+    until: Duration,
 }
 
 /// How rare a request is, as a share of usual requests.
@@ -44,8 +63,6 @@ pub struct Verdict {
     pub wait: Option<Duration>,
     /// Set when it was asked to authenticate anew: credentials issued before this, since 1970 UTC, are not enough.
     pub since: Option<Duration>,
-    /// It is blocked, or begins a hold: what follows from what is known by now is not counted again.
-    pub begins: bool,
 }
 
 impl Verdict {
@@ -62,11 +79,11 @@ impl Standing {
     ///
     /// Only what is rare by itself is blocked: or else nobody who was once would ever come out of it.
     ///
-    /// Under a throttle hold, of the requests within any time `t` at most `1 + t / ladder.throttle` pass (GCRA without a
-    /// burst); a refused one costs nothing.
+    /// Of a caller's requests that are on the rung `throttle`, and of all of them under its hold, at most `1 + t / ladder.throttle` pass within any
+    /// time `t` (GCRA without a burst); a refused one costs nothing.
     ///
     /// A token meets a challenge if it was issued in the second in which that began, or later: tokens tell whole seconds (`iat`),
-    /// so one that is older by less than a second counts as well. Older ones are challenged until the hold ends. A request on the rung `challenge`
+    /// so one that is older by less than a second counts as well. A request on the rung `challenge`
     /// whose token meets it is throttled instead (or tagged, without that rung): nobody has to authenticate for each request.
     pub fn judge(
         &mut self,
@@ -77,31 +94,28 @@ impl Standing {
     ) -> Verdict {
         self.forget(ladder, at);
         let rung = rung(ladder, rarity);
-        let verdict = Verdict { action: rung, rarity: rarity.all, wait: None, since: None, begins: false };
+        let weight = (at.saturating_sub(self.last).as_secs_f32() / OF_LATE.1.as_secs_f32()).min(1.0 / OF_LATE.0);
+        self.last = self.last.max(at);
+        let until = at.saturating_add(ladder.cool_down);
+        self.throttle.note(rung >= Action::Throttle && has(ladder, Action::Throttle), weight, until);
+        self.challenge.note(rung >= Action::Challenge && has(ladder, Action::Challenge), weight, until);
+
+        let verdict = Verdict { action: rung, rarity: rarity.all, wait: None, since: None };
         if rung == Action::Block {
-            return Verdict { begins: true, ..verdict };
+            return verdict;
         }
-        let mut begins = false;
-        let holds = at < self.challenged_until;
-        let meets = holds && issued_at.is_some_and(|issued_at| issued_at.as_secs() >= self.since);
-        if rung == Action::Challenge && !meets {
-            if !holds {
-                self.since = wall.as_secs();
-                begins = true;
-            }
-            self.challenged_until = at.saturating_add(ladder.cool_down);
+        if rung == Action::Challenge {
+            self.asked = Some((self.asked.map_or(wall.as_secs(), |(since, _)| since), until));
         }
-        let is_challenged = !meets && at < self.challenged_until;
-        if is_challenged && issued_at.is_some() {
-            let since = Some(Duration::from_secs(self.since));
-            return Verdict { action: Action::Challenge, since, begins, ..verdict };
+        let asked = self.asked.filter(|_| rung == Action::Challenge || at < self.challenge.until);
+        let unmet = asked.filter(|(since, _)| issued_at.is_none_or(|issued_at| issued_at.as_secs() < *since));
+        if let (Some((since, _)), Some(_)) = (unmet, issued_at) {
+            return Verdict { action: Action::Challenge, since: Some(Duration::from_secs(since)), ..verdict };
         }
-        if rung >= Action::Throttle && !is_challenged && has(ladder, Action::Throttle) {
-            begins |= at >= self.throttled_until;
-            self.throttled_until = at.saturating_add(ladder.cool_down);
-        }
-        if is_challenged || at < self.throttled_until {
-            return Verdict { action: Action::Throttle, wait: self.pass(ladder, at), begins, ..verdict };
+        let is_throttled =
+            at < self.throttle.until || rung >= Action::Throttle && has(ladder, Action::Throttle) || unmet.is_some();
+        if is_throttled {
+            return Verdict { action: Action::Throttle, wait: self.pass(ladder, at), ..verdict };
         }
         Verdict { action: rung.min(Action::Tag), ..verdict }
     }
@@ -109,12 +123,13 @@ impl Standing {
     /// Lets go of what is over, and of what the ladder would not have done.
     fn forget(&mut self, ladder: &Ladder, at: Duration) {
         let latest = |action| if has(ladder, action) { at.saturating_add(ladder.cool_down) } else { Duration::ZERO };
-        let of =
-            |until: Duration, action| Some(until.min(latest(action))).filter(|until| at < *until).unwrap_or_default();
-        self.throttled_until = of(self.throttled_until, Action::Throttle);
-        self.challenged_until = of(self.challenged_until, Action::Challenge);
+        let left = |until: Duration, action| Some(until.min(latest(action))).filter(|until| at < *until);
+        self.throttle.until = left(self.throttle.until, Action::Throttle).unwrap_or_default();
+        self.challenge.until = left(self.challenge.until, Action::Challenge).unwrap_or_default();
+        self.asked = self.asked.and_then(|(since, until)| Some((since, left(until, Action::Challenge)?)));
         self.next_at = self.next_at.min(at.saturating_add(ladder.throttle));
-        if self.throttled_until.is_zero() && self.challenged_until.is_zero() && self.next_at <= at {
+        let is_over = |hold: Hold| hold.until.is_zero() && hold.share < FORGOTTEN;
+        if is_over(self.throttle) && is_over(self.challenge) && self.asked.is_none() && self.next_at <= at {
             *self = Self::default();
         }
     }
@@ -126,6 +141,15 @@ impl Standing {
             self.next_at = at.saturating_add(ladder.throttle);
         }
         (!wait.is_zero()).then_some(wait)
+    }
+}
+
+impl Hold {
+    fn note(&mut self, is_on_rung: bool, weight: f32, until: Duration) {
+        self.share += weight * (f32::from(is_on_rung) - self.share);
+        if is_on_rung && self.share >= HELD {
+            self.until = until;
+        }
     }
 }
 

@@ -137,7 +137,7 @@ impl Watch {
             drift.note(judged.rarity);
         }
         let reached = rung(ladder, rarity);
-        let passes = Verdict { action: Action::Observe, rarity: rarity.all, wait: None, since: None, begins: false };
+        let passes = Verdict { action: Action::Observe, rarity: rarity.all, wait: None, since: None };
         let mut arrived = Arrived {
             place,
             row,
@@ -154,10 +154,9 @@ impl Watch {
         } else if reached > Action::Observe || standing != Standing::default() {
             let moment = (arrival.at, arrival.wall);
             shared.profiles.with(place, |profile| {
-                let before = profile.standing;
                 arrived.verdict = profile.standing.judge(ladder, rarity, moment, issued_at);
-                if arrived.verdict.begins && !shared.safety.spend() {
-                    profile.standing = before;
+                let harm = || profile.harm(60.0 / ladder.throttle.as_secs_f32());
+                if arrived.verdict.refuses() && !shared.safety.spend(harm()) {
                     arrived.held_back = Some(arrived.verdict.action);
                     arrived.verdict = Verdict { action: Action::Tag, ..passes };
                 }

@@ -265,7 +265,11 @@ pub fn refused(run: &Run) {
         let held_back = own.iter().filter(|one| one.is_held_back).count();
         println!("| {name} | {} | {} | {} |", own.len(), shares.join(" | "), percent(held_back, own.len()));
     };
-    row("usual", &|one| !is_attack(one) && !one.is_beside);
+    row("**usual, with what changes**", &|one| !is_attack(one) && !one.is_beside);
+    row("**usual, without what changes**", &|one| one.label == Label::Usual && !one.is_beside);
+    for (change, name) in Change::ALL {
+        row(name, &|one| one.label == Label::Change(change) && !one.is_beside);
+    }
     row("usual, beside attacks", &|one| one.is_beside);
     for (kind, name) in Kind::ALL {
         for (intensity, how) in INTENSITIES.iter().enumerate() {

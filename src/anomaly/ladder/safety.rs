@@ -1,10 +1,12 @@
-//! How much of all traffic may be blocked, or begin a hold, as unusual.
+//! How much of all traffic may be refused as unusual.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Never grants more than a share of all requests: `share · requests + 10` at most, over the life of the process, whatever
-/// threads ask in whatever order; when the share changes, each request counts with that of its time. A *refusal* here is a blocked request, or
-/// one that begins a hold; what is refused while a hold lasts is not asked for again.
+/// threads ask in whatever order; when the share changes, each request counts with that of its time.
+///
+/// A refusal costs what it may do harm: of a caller who sends ten times what it usually does, a tenth
+/// ([`harm`](crate::anomaly::profile::Profile::harm)). Whoever floods would otherwise use up what is granted, and pass.
 ///
 /// What is not used is saved up, for a thousand refusals at most: however long it was quiet, a model that is wrong does no more harm than
 /// that at once.
@@ -16,7 +18,7 @@ pub struct Safety {
     credit: AtomicU64,
 }
 
-/// What one refusal costs. Fine enough for every share that an `f32` tells apart by more than 6e-8; 2^40 requests fit.
+/// What a refusal costs that does harm. Fine enough for every share that an `f32` tells apart by more than 6e-8; 2^40 requests fit.
 const REFUSAL: u64 = 1 << 24;
 
 /// Refusals that may be saved up.
@@ -28,12 +30,12 @@ const BURST: u64 = 10;
 impl Safety {
     #[must_use]
     pub fn new(share: f32) -> Self {
-        Self { share: AtomicU64::new(earning(share)), credit: AtomicU64::new(BURST * REFUSAL) }
+        Self { share: AtomicU64::new(part(share)), credit: AtomicU64::new(BURST * REFUSAL) }
     }
 
     /// A new share; what was saved up stays.
     pub fn set_share(&self, share: f32) {
-        self.share.store(earning(share), Ordering::Relaxed);
+        self.share.store(part(share), Ordering::Relaxed);
     }
 
     /// A request came.
@@ -44,15 +46,15 @@ impl Safety {
         }
     }
 
-    /// Whether one more may be refused; counts it.
+    /// Whether one more may be refused that does this harm, from 0 to 1; counts it.
     #[must_use]
-    pub fn spend(&self) -> bool {
-        let spend = |credit: u64| credit.checked_sub(REFUSAL);
+    pub fn spend(&self, harm: f32) -> bool {
+        let spend = |credit: u64| credit.checked_sub(part(harm));
         self.credit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
     }
 }
 
-/// Not a number counts as none.
-fn earning(share: f32) -> u64 {
+/// Of [`REFUSAL`]. Not a number counts as none.
+fn part(share: f32) -> u64 {
     (f64::from(share.clamp(0.0, 1.0)) * REFUSAL as f64) as u64
 }

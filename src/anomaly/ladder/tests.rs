@@ -77,7 +77,7 @@ fn the_most_drastic_rung_that_is_reached_counts() {
 }
 
 #[test]
-fn tag_and_block_concern_one_request() {
+fn an_unusual_request_is_refused_by_itself() {
     run(
         &full(),
         &[
@@ -85,27 +85,64 @@ fn tag_and_block_concern_one_request() {
             ((1, BLOCK, None), "Block"),
             ((2, USUAL, None), "Observe"),
             ((3, BLOCK, None), "Block"),
+            ((4, THROTTLE, None), "Throttle"),
+            ((5, THROTTLE, None), "Throttle wait 999ms"),
+            ((6, USUAL, None), "Observe"),
+            ((7, CHALLENGE, Some(-5)), "Challenge since 0"),
+            ((8, USUAL, Some(-5)), "Observe"),
         ],
     );
 }
 
+/// As many unusual requests, of one a second, as begin a hold; and when the last one came.
+fn unusual(rarity: f32, token: Option<i64>, ladder: &Ladder) -> (Standing, u64) {
+    let mut standing = Standing::default();
+    let last = (0..60_u64).map(|second| second * 1_000).take_while(|ms| {
+        standing.judge(ladder, both(rarity), at(*ms), token.map(issued));
+        standing.throttle.until.is_zero() && standing.challenge.until.is_zero()
+    });
+    let last = last.last().unwrap_or_default() + 1_000;
+    assert!((38_000..46_000).contains(&last), "{last}");
+    (standing, last)
+}
+
+#[test]
+fn a_hold_begins_when_half_of_what_came_of_late_is_unusual() {
+    let held = |every: u64, of: u32, unusual: u32, seconds: u64| {
+        let mut standing = Standing::default();
+        (0..seconds * 1_000 / every)
+            .position(|number| {
+                let rarity = if number as u32 % of < unusual { THROTTLE } else { USUAL };
+                standing.judge(&full(), both(rarity), at(3_600_000 + number * every), None);
+                !standing.throttle.until.is_zero()
+            })
+            .map(|number| (number as u64 * every / 1_000, number + 1))
+    };
+    // However many there are in one window of ten seconds, it takes longer.
+    assert!(held(1, 1, 1, 60).is_some_and(|(seconds, _)| (36..46).contains(&seconds)));
+    // Eleven that come slowly are enough.
+    assert_eq!(held(30_000, 1, 1, 3_600).map(|(_, count)| count), Some(11));
+    // So are two of three, and one of three never is.
+    assert!(held(100, 3, 2, 3_600).is_some_and(|(seconds, _)| seconds < 120));
+    assert_eq!(held(100, 3, 1, 3_600), None);
+}
+
 #[test]
 fn a_throttled_caller_is_let_through_once_an_interval() {
-    run(
-        &full(),
-        &[
-            ((0, THROTTLE, None), "Throttle"),
-            ((400, USUAL, None), "Throttle wait 600ms"),
-            ((900, TAG, None), "Throttle wait 100ms"),
-            ((1_000, USUAL, None), "Throttle"),
-            // Renews the hold, though it has to wait itself.
-            ((1_500, THROTTLE, None), "Throttle wait 500ms"),
-            ((1_600, BLOCK, None), "Block"),
-            ((61_499, USUAL, None), "Throttle"),
-            ((61_500, USUAL, None), "Observe"),
-            ((61_500, USUAL, None), "Observe"),
-        ],
-    );
+    let (mut standing, last) = unusual(THROTTLE, None, &full());
+    let mut judge = |ms: u64, rarity| {
+        let verdict = standing.judge(&full(), both(rarity), at(last + ms), None);
+        (verdict.action, verdict.wait.map(|wait| wait.as_millis()))
+    };
+    assert_eq!(judge(400, USUAL), (Action::Throttle, Some(600)));
+    assert_eq!(judge(900, TAG), (Action::Throttle, Some(100)));
+    assert_eq!(judge(1_000, USUAL), (Action::Throttle, None));
+    // Renews the hold, though it has to wait itself.
+    assert_eq!(judge(1_500, THROTTLE), (Action::Throttle, Some(500)));
+    assert_eq!(judge(1_600, BLOCK), (Action::Block, None));
+    assert_eq!(judge(61_599, USUAL), (Action::Throttle, None));
+    assert_eq!(judge(61_600, USUAL), (Action::Observe, None));
+    assert_eq!(judge(61_600, USUAL), (Action::Observe, None));
 }
 
 #[test]
@@ -114,36 +151,13 @@ fn a_challenge_is_met_by_a_token_issued_in_its_second_or_later() {
         &full(),
         &[
             ((0, CHALLENGE, Some(-5)), "Challenge since 0"),
-            ((100, USUAL, Some(-1)), "Challenge since 0"),
-            ((200, BLOCK, Some(-1)), "Block"),
-            // Without a token at all.
-            ((300, USUAL, None), "Throttle"),
-            ((400, USUAL, None), "Throttle wait 900ms"),
-            // Renewed, and begun when it was.
+            ((300, CHALLENGE, None), "Throttle"),
+            // Asked again for the same, and not for a newer one.
             ((30_000, CHALLENGE, Some(-1)), "Challenge since 0"),
-            ((89_000, USUAL, Some(-1)), "Challenge since 0"),
-            // Met by one, which does not help the others.
-            ((89_000, USUAL, Some(0)), "Observe"),
-            ((89_000, USUAL, Some(-1)), "Challenge since 0"),
-            ((89_000, USUAL, None), "Throttle"),
-        ],
-    );
-    run(&full(), &[((0, CHALLENGE, Some(-5)), "Challenge since 0"), ((60_000, USUAL, Some(-5)), "Observe")]);
-}
-
-#[test]
-fn who_met_a_challenge_is_throttled_and_not_challenged_again_until_it_is_over() {
-    run(
-        &full(),
-        &[
-            ((0, CHALLENGE, Some(-5)), "Challenge since 0"),
-            ((20_000, CHALLENGE, Some(10)), "Throttle"),
-            ((20_100, CHALLENGE, Some(10)), "Throttle wait 900ms"),
-            // The stolen one is challenged again, and the fresh one still counts.
-            ((30_000, CHALLENGE, Some(-5)), "Challenge since 0"),
-            ((30_001, USUAL, Some(-5)), "Challenge since 0"),
-            ((30_002, USUAL, Some(10)), "Throttle"),
-            ((95_000, CHALLENGE, Some(10)), "Challenge since 95"),
+            ((89_000, USUAL, Some(-1)), "Observe"),
+            ((89_000, CHALLENGE, Some(0)), "Throttle"),
+            ((89_500, CHALLENGE, Some(10)), "Throttle wait 500ms"),
+            ((149_500, CHALLENGE, Some(10)), "Challenge since 150"),
         ],
     );
     let without_throttle = ladder(&[(Action::Challenge, 0.002)]);
@@ -153,9 +167,26 @@ fn who_met_a_challenge_is_throttled_and_not_challenged_again_until_it_is_over() 
             ((0, CHALLENGE, Some(-5)), "Challenge since 0"),
             ((9_000, CHALLENGE, Some(5)), "Tag"),
             ((9_001, USUAL, Some(5)), "Observe"),
-            ((61_000, CHALLENGE, Some(5)), "Challenge since 61"),
+            ((69_000, CHALLENGE, Some(5)), "Challenge since 69"),
         ],
     );
+}
+
+#[test]
+fn a_challenged_caller_comes_with_a_new_token_whatever_it_asks() {
+    let (mut standing, last) = unusual(CHALLENGE, Some(-5), &ladder(&[(Action::Challenge, 0.002)]));
+    let mut judge = |ms: u64, token: Option<i64>| {
+        let verdict =
+            standing.judge(&ladder(&[(Action::Challenge, 0.002)]), both(USUAL), at(last + ms), token.map(issued));
+        (verdict.action, verdict.wait.is_some())
+    };
+    assert_eq!(judge(1, Some(-1)), (Action::Challenge, false));
+    assert_eq!(judge(2, Some(0)), (Action::Observe, false));
+    // Which does not help the others.
+    assert_eq!(judge(3, Some(-1)), (Action::Challenge, false));
+    assert_eq!(judge(4, None), (Action::Throttle, false));
+    assert_eq!(judge(5, None), (Action::Throttle, true));
+    assert_eq!(judge(60_000, Some(-1)), (Action::Observe, false));
 }
 
 #[test]
@@ -165,33 +196,36 @@ fn callers_without_a_token_are_throttled_instead_of_challenged() {
         &[
             ((0, CHALLENGE, None), "Throttle"),
             ((1, CHALLENGE, None), "Throttle wait 999ms"),
-            ((1_000, USUAL, None), "Throttle"),
-            ((60_001, USUAL, None), "Observe"),
+            ((1, USUAL, None), "Observe"),
+            ((1_000, CHALLENGE, None), "Throttle"),
         ],
     );
 }
 
 #[test]
 fn another_ladder_drops_what_it_does_not_have() {
-    let mut standing = Standing::default();
     let strict = Ladder { cool_down: MINUTE * 60, throttle: MINUTE * 30, ..full() };
-    standing.judge(&strict, both(THROTTLE), at(0), None);
-    standing.judge(&strict, both(CHALLENGE), at(0), Some(issued(-5)));
+    let (standing, last) = unusual(CHALLENGE, Some(-5), &strict);
+    let judge = |standing: &mut Standing, ladder: &Ladder, ms, token: Option<i64>| {
+        standing.judge(ladder, both(USUAL), at(last + ms), token.map(issued))
+    };
     let mut copy = standing;
-    let tags = ladder(&[(Action::Tag, 0.02)]);
-    assert_eq!(copy.judge(&tags, both(USUAL), at(1), Some(issued(-5))).action, Action::Observe);
+    assert_eq!(judge(&mut copy, &strict, 1, Some(-5)).action, Action::Challenge);
+    assert_eq!(judge(&mut copy, &ladder(&[(Action::Tag, 0.02)]), 2, Some(-5)).action, Action::Observe);
     // And it does not come back with the ladder.
-    assert_eq!(copy.judge(&strict, both(USUAL), at(2), Some(issued(-5))).action, Action::Observe);
+    assert_eq!(judge(&mut copy, &strict, 3, Some(-5)).action, Action::Observe);
+
     // Shorter times hold at once.
+    let mut copy = standing;
+    assert_eq!(judge(&mut copy, &strict, 1, None).wait, None);
     let throttles = ladder(&[(Action::Throttle, 0.005)]);
-    let wait = standing.judge(&throttles, both(USUAL), at(1_000), None).wait;
-    assert_eq!(wait, Some(throttles.throttle));
-    assert_eq!(standing.judge(&throttles, both(USUAL), at(61_000), None).action, Action::Observe);
+    assert_eq!(judge(&mut copy, &throttles, 2, None).wait, Some(throttles.throttle));
+    assert_eq!(judge(&mut copy, &throttles, 60_002, None).action, Action::Observe);
 }
 
 #[test]
 fn refusals_are_told_from_what_passes() {
-    let verdict = |action, wait| Verdict { action, rarity: 0.0, wait, since: None, begins: false };
+    let verdict = |action, wait| Verdict { action, rarity: 0.0, wait, since: None };
     for (verdict, refuses) in [
         (verdict(Action::Tag, None), false),
         (verdict(Action::Throttle, None), false),
@@ -205,7 +239,7 @@ fn refusals_are_told_from_what_passes() {
 
 #[test]
 fn a_standing_is_small() {
-    assert!(size_of::<Standing>() <= 64);
+    assert!(size_of::<Standing>() <= 104);
 }
 
 fn ladders() -> impl Strategy<Value = Ladder> {
@@ -302,7 +336,7 @@ proptest! {
             safety.set_share(share);
             (0..requests).for_each(|_| safety.earn());
             allowed += f64::from(share) * f64::from(requests);
-            let spent = (0..refusals).filter(|_| safety.spend()).count() as u32;
+            let spent = (0..refusals).filter(|_| safety.spend(1.0)).count() as u32;
             refused += spent;
             prop_assert!(f64::from(refused) <= allowed);
             // And not less than that, by more than the rounding.
@@ -320,7 +354,7 @@ fn the_share_holds_whatever_threads_ask() {
             scope.spawn(|| {
                 for _ in 0..requests {
                     safety.earn();
-                    if safety.spend() {
+                    if safety.spend(1.0) {
                         refused.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -337,6 +371,13 @@ fn a_share_that_is_none_refuses_the_burst_only() {
     for share in [0.0, -1.0, f32::NAN] {
         let safety = Safety::new(share);
         (0..1_000).for_each(|_| safety.earn());
-        assert_eq!((0..100).filter(|_| safety.spend()).count(), 10, "{share}");
+        assert_eq!((0..100).filter(|_| safety.spend(1.0)).count(), 10, "{share}");
     }
+}
+
+#[test]
+fn a_refusal_costs_what_it_does_harm() {
+    let safety = Safety::new(0.0);
+    assert_eq!((0..100_000).take_while(|_| safety.spend(1.0 / 1_024.0)).count(), 10 * 1_024);
+    assert!(!safety.spend(1.0 / 1_024.0) && safety.spend(0.0));
 }

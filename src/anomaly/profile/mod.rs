@@ -20,7 +20,7 @@ use self::seen::{Distinct, Generations, Presence};
 /// How much one answer moves the rate of errors.
 const ERROR_WEIGHT: f32 = 1.0 / 32.0;
 
-/// A caller on a route; 832 bytes at most, and no allocation of its own.
+/// A caller on a route; 896 bytes at most, and no allocation of its own.
 ///
 /// As long as fewer than 16 requests were seen, nothing is usual and nothing is new: the columns that say so are missing.
 #[derive(Clone, Debug, Default)]
@@ -124,6 +124,14 @@ impl Profile {
         self.errors += ERROR_WEIGHT * (f32::from(error) - self.errors);
         self.counts.errors = self.counts.errors.saturating_add(u32::from(error));
         self.counts.response_bytes = self.counts.response_bytes.saturating_add(outcome.response_bytes);
+    }
+
+    /// What refusing this caller a request costs those who do nothing wrong, of one request: the part of its requests that it usually sends. Of what comes
+    /// beyond its usual rate, nothing is missed. `unknown` is the rate, in requests per minute, that a caller is granted of whom nothing is known.
+    #[must_use]
+    pub fn harm(&self, unknown: f32) -> f32 {
+        let usual = self.pace.rate.usual().map_or(unknown, f32::exp_m1);
+        (usual.max(1.0) / self.pace.weight.max(1.0)).min(1.0)
     }
 
     /// What is usual for this caller, in the unit of the feature, of a feature that has z-scores (`header_bytes`, not

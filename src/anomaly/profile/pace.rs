@@ -18,7 +18,7 @@ pub struct Pace {
     /// Seconds.
     sampled: u32,
     /// Of all requests until the last; 0 before the first.
-    weight: f32,
+    pub weight: f32,
     pub gap: Baseline,
     pub rate: Baseline,
 }

@@ -76,7 +76,7 @@ fn next(change: impl FnOnce(&mut Arrival<'_>)) -> Row {
 
 #[test]
 fn a_profile_is_small() {
-    assert!(size_of::<Profile>() <= 832, "{}", size_of::<Profile>());
+    assert!(size_of::<Profile>() <= 896, "{}", size_of::<Profile>());
 }
 
 #[test]
@@ -97,6 +97,23 @@ fn nothing_is_usual_or_new_for_who_is_not_known() {
     let row = arrive(&mut profile, &Arrival { at: SECOND * 16, path: "/0", ..USUAL });
     assert_eq!((one(&row, "path_new"), one(&row, "network_new")), (0.0, 0.0));
     assert!(one(&row, "header_bytes_z") == 0.0 && !one(&leave(&mut profile, &ANSWER), "duration_z").is_nan());
+}
+
+#[test]
+fn what_comes_beyond_the_usual_rate_is_not_missed() {
+    let (mut profile, at) = used_to(1_500);
+    assert!(profile.harm(1.0) > 0.95, "60 requests a minute, as ever: {}", profile.harm(1.0));
+    // Ten times as many, of which nothing is learned because they are refused.
+    for number in 0..3_000 {
+        let arrival = Arrival { at: at + SECOND * number / 10, ..USUAL };
+        let mut row = Row::default();
+        let target = row.read(&arrival);
+        profile.meet(&arrival, &target, &mut row);
+    }
+    assert!((0.08..0.12).contains(&profile.harm(1.0)), "{}", profile.harm(1.0));
+
+    let (stranger, _) = used_to(100);
+    assert!((0.4..0.5).contains(&stranger.harm(20.0)) && stranger.harm(1e9) == 1.0, "{}", stranger.harm(20.0));
 }
 
 #[test]

@@ -45,9 +45,9 @@ pub enum Action {
 pub struct Ladder {
     /// In the order of actions: with the share of usual requests that is expected to reach it, in (0, 0.5].
     pub rungs: Vec<(Action, f32)>,
-    /// For how long a caller stays throttled or challenged after the last request that led to it.
+    /// For how long a hold on a caller lasts after the last request that renews it.
     pub cool_down: Duration,
-    /// Between two requests of a throttled caller on this route; one more than that may come at once.
+    /// Between two throttled requests of a caller on this route that pass.
     pub throttle: Duration,
 }
 

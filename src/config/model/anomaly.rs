@@ -21,9 +21,9 @@ model! {
         optional contamination: Share = share(defaults::CONTAMINATION),
         /// More than one action, instead of `action` and `contamination`.
         optional ladder: AnomalyLadder,
-        /// For how long a caller stays throttled or challenged after the last request that led to it.
+        /// For how long a caller of whose requests half are unusual stays throttled or challenged after the last such one.
         optional cool_down: Duration = time(defaults::COOL_DOWN),
-        /// How often a throttled caller may come to this route.
+        /// How often a caller's unusual requests may come to this route, or any of a throttled caller.
         optional throttle: RateText = defaults::THROTTLE_WRITTEN,
         /// The field that tells upstreams the score, from `tag` on. Clients cannot send it.
         optional header: Text = defaults::SCORE_HEADER,
@@ -39,7 +39,7 @@ model! {
     AnomalyLadder "`ladder`" {
         /// Tell the upstream, in a field.
         optional tag: Share,
-        /// A tighter limit for the caller on this route.
+        /// A tighter limit for such requests of the caller on this route, and after many for all of its.
         optional throttle: Share,
         /// Ask for a credential that was issued since.
         optional challenge: Share,

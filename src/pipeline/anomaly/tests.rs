@@ -23,7 +23,7 @@ fn policy(explain: bool) -> AnomalyPolicy {
 }
 
 fn verdict(action: Action) -> Verdict {
-    Verdict { action, rarity: 0.0004, wait: None, since: None, begins: false }
+    Verdict { action, rarity: 0.0004, wait: None, since: None }
 }
 
 fn arrived(verdict: Verdict) -> Arrived {

@@ -41,7 +41,7 @@ async fn what_is_blocked_is_told_why_where_that_is_wanted() {
 async fn never_more_than_a_share_is_refused() {
     let mut setup = Setup::new();
     setup.settings = "warm_up: 512, max_blocked: 0.0001%".to_owned();
-    let scene = setup.trained(&format!("{{ action: block, {SHARE} }}")).await;
+    let scene = setup.trained(&format!("{{ action: block, {SHARE}, throttle: 1000/s }}")).await;
     let (mut refused, mut held_back) = (0, 0);
     for version in BOTH {
         let mut caller = scene.caller(version).await;
@@ -64,4 +64,17 @@ async fn never_more_than_a_share_is_refused() {
     scene.done("block", 10.0).await;
     scene.counts("refused_total", 10.0).await;
     scene.gateway.metric_reaches(r#"sluice_observed_refusals_total{reason="ANOMALOUS"}"#, 6.0).await;
+}
+
+#[tokio::test]
+async fn who_floods_does_not_use_up_what_may_be_refused() {
+    let mut setup = Setup::new();
+    setup.settings = "warm_up: 512, max_blocked: 0.0001%".to_owned();
+    // Of a caller that is not known for minutes, one request an hour is missed.
+    let scene = setup.trained(&format!("{{ action: block, {SHARE}, throttle: 1/h }}")).await;
+    let mut caller = scene.caller(BOTH[0]).await;
+    for _ in 0..40 {
+        odd(&mut caller, &scene.callers[0]).await.refused(403, "ANOMALOUS");
+    }
+    scene.done("block", 40.0).await;
 }
