@@ -12,9 +12,9 @@ mod tests;
 /// A hold begins when so much of what a caller sent of late is on a rung.
 const HELD: f32 = 0.5;
 
-/// What counts as of late: some 16 requests, or a minute, whichever is longer (as an exponentially weighted mean). However many requests come in
-/// one unusual window of ten seconds, they are no habit.
-const OF_LATE: (f32, Duration) = (16.0, Duration::from_secs(60));
+/// What counts as of late: some 16 requests, or a fifth of `cool_down`, whichever is longer (as an exponentially weighted mean). The longer a hold, the
+/// longer it takes to deserve one: however many requests come in one unusual window of ten seconds, they are no habit.
+const OF_LATE: (f32, f32) = (16.0, 5.0);
 
 /// Less is nothing.
 const FORGOTTEN: f32 = 0.01;
@@ -94,7 +94,8 @@ impl Standing {
     ) -> Verdict {
         self.forget(ladder, at);
         let rung = rung(ladder, rarity);
-        let weight = (at.saturating_sub(self.last).as_secs_f32() / OF_LATE.1.as_secs_f32()).min(1.0 / OF_LATE.0);
+        let since = at.saturating_sub(self.last).as_secs_f32();
+        let weight = (since * OF_LATE.1 / ladder.cool_down.as_secs_f32()).min(1.0 / OF_LATE.0);
         self.last = self.last.max(at);
         let until = at.saturating_add(ladder.cool_down);
         self.throttle.note(rung >= Action::Throttle && has(ladder, Action::Throttle), weight, until);

@@ -155,8 +155,7 @@ impl Watch {
             let moment = (arrival.at, arrival.wall);
             shared.profiles.with(place, |profile| {
                 arrived.verdict = profile.standing.judge(ladder, rarity, moment, issued_at);
-                let harm = || profile.harm(60.0 / ladder.throttle.as_secs_f32());
-                if arrived.verdict.refuses() && !shared.safety.spend(harm()) {
+                if arrived.verdict.refuses() && !shared.safety.spend(profile.harm()) {
                     arrived.held_back = Some(arrived.verdict.action);
                     arrived.verdict = Verdict { action: Action::Tag, ..passes };
                 }

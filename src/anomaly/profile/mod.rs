@@ -17,6 +17,9 @@ use self::pace::Pace;
 pub use self::profiles::{Place, Profiles};
 use self::seen::{Distinct, Generations, Presence};
 
+/// Requests per minute of a caller whose usual rate is not known.
+const GRANTED: f32 = 60.0;
+
 /// How much one answer moves the rate of errors.
 const ERROR_WEIGHT: f32 = 1.0 / 32.0;
 
@@ -127,10 +130,10 @@ impl Profile {
     }
 
     /// What refusing this caller a request costs those who do nothing wrong, of one request: the part of its requests that it usually sends. Of what comes
-    /// beyond its usual rate, nothing is missed. `unknown` is the rate, in requests per minute, that a caller is granted of whom nothing is known.
+    /// beyond its usual rate, nothing is missed; of a caller whose rate is not known yet, of what comes beyond one a second.
     #[must_use]
-    pub fn harm(&self, unknown: f32) -> f32 {
-        let usual = self.pace.rate.usual().map_or(unknown, f32::exp_m1);
+    pub fn harm(&self) -> f32 {
+        let usual = self.pace.rate.usual().map_or(GRANTED, f32::exp_m1);
         (usual.max(1.0) / self.pace.weight.max(1.0)).min(1.0)
     }
 

@@ -102,7 +102,7 @@ fn nothing_is_usual_or_new_for_who_is_not_known() {
 #[test]
 fn what_comes_beyond_the_usual_rate_is_not_missed() {
     let (mut profile, at) = used_to(1_500);
-    assert!(profile.harm(1.0) > 0.95, "60 requests a minute, as ever: {}", profile.harm(1.0));
+    assert!(profile.harm() > 0.95, "60 requests a minute, as ever: {}", profile.harm());
     // Ten times as many, of which nothing is learned because they are refused.
     for number in 0..3_000 {
         let arrival = Arrival { at: at + SECOND * number / 10, ..USUAL };
@@ -110,10 +110,15 @@ fn what_comes_beyond_the_usual_rate_is_not_missed() {
         let target = row.read(&arrival);
         profile.meet(&arrival, &target, &mut row);
     }
-    assert!((0.08..0.12).contains(&profile.harm(1.0)), "{}", profile.harm(1.0));
+    assert!((0.08..0.12).contains(&profile.harm()), "{}", profile.harm());
 
-    let (stranger, _) = used_to(100);
-    assert!((0.4..0.5).contains(&stranger.harm(20.0)) && stranger.harm(1e9) == 1.0, "{}", stranger.harm(20.0));
+    let mut stranger = Profile::default();
+    for number in 0..600 {
+        let harm = stranger.harm();
+        assert!(if number < 60 { harm == 1.0 } else { harm < 1.0 }, "{number}: {harm}");
+        arrive(&mut stranger, &Arrival { at: SECOND * number / 600, ..USUAL });
+    }
+    assert!((0.09..0.12).contains(&stranger.harm()), "{}", stranger.harm());
 }
 
 #[test]
