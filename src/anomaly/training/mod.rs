@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::model::{Model, Seen};
+use crate::config::checked::anomaly::MAX_ROWS;
 
 pub use self::drift::Drift;
 
@@ -24,14 +25,17 @@ pub struct Schedule {
 const DRIFTING: u32 = 4;
 
 impl Schedule {
-    /// Whether a model is due `now`, since 1970 UTC like the time of the last that was made, or tried. Of a route that is not used
-    /// none is: it keeps what it has.
+    /// Whether a model is due `now`, since 1970 UTC like the time of the last that was made, or tried. As long as there is not a full sample, one
+    /// is due whenever twice as many requests have been seen as for the last: a first one of few requests does not judge for long. Of a route that
+    /// is not used none is: it keeps what it has.
     #[must_use]
     pub fn is_due(&self, requests: Requests, last: Option<Duration>, now: Duration, is_drifting: bool) -> bool {
         let pause = if is_drifting { self.every / DRIFTING } else { self.every };
         // A model of the future was made before the clock was set back.
         let is_old = |last| now.checked_sub(last).is_none_or(|age| age >= pause);
-        requests.seen >= self.warm_up as u64 && last.is_none_or(|last| requests.new > 0 && is_old(last))
+        let of_last = requests.seen - requests.new.min(requests.seen);
+        let is_growing = (1..MAX_ROWS as u64).contains(&of_last) && requests.new >= of_last;
+        requests.seen >= self.warm_up as u64 && last.is_none_or(|last| requests.new > 0 && (is_growing || is_old(last)))
     }
 }
 

@@ -40,6 +40,15 @@ fn a_model_is_due_after_the_warm_up_and_then_regularly() {
 }
 
 #[test]
+fn as_long_as_the_sample_grows_one_is_due_whenever_it_has_doubled() {
+    let schedule = Schedule { warm_up: 2_000, every: HOUR };
+    let due = |seen, of_last| schedule.is_due(Requests { seen, new: seen - of_last }, Some(START), START, false);
+    assert!(!due(3_999, 2_000) && due(4_000, 2_000));
+    assert!(due(32_766, 16_383) && !due(32_768, 16_384), "the sample is full");
+    assert!(!due(4_000, 0), "of what was before a restart nobody knows how many there were");
+}
+
+#[test]
 fn drift_makes_it_due_sooner_but_not_all_the_time() {
     let schedule = Schedule { warm_up: 2_000, every: HOUR };
     let due = |now| schedule.is_due(Requests { seen: 2_000, new: 1 }, Some(START), now, true);
