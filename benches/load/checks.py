@@ -13,6 +13,8 @@ import processes
 import tokens
 
 TIMEOUT = 5
+# Requests that Sluice learns from at once, and some more.
+SAMPLE = 17_000
 # Answered by the upstream with the 1 KiB document, through every proxy, whatever else is routed.
 PATH = "/orders.json"
 
@@ -96,6 +98,33 @@ def kept(proxy, paths, body):
             asked = count.read()[1] - before
             if asked != wanted:
                 raise WrongAnswer(f"{proxy.name}: {asked} of {len(paths)} requests reached the upstream, not {wanted}")
+
+
+def scored(proxy, path):
+    """Learns from more requests than a sample holds, so that no model is made while others are timed; the last ones are scored."""
+    def said(method, target):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", proxy.admin, timeout=TIMEOUT)) as admin:
+            admin.request(method, target)
+            return admin.getresponse().read().decode()
+
+    def ask(connection, numbers):
+        for number in numbers:
+            status, _ = _ask(connection, f"{path}?page={number % 97}", {"User-Agent": f"partner/{number % 3}"})
+            if status != 200:
+                raise WrongAnswer(f"{proxy.name}: status {status}")
+
+    try:
+        with contextlib.closing(connect(proxy.http, None)) as connection:
+            ask(connection, range(SAMPLE))
+            trained = said("POST", "/anomaly/train?route=all")
+            if '"made"' not in trained:
+                raise WrongAnswer(f"{proxy.name}: no model was made: {trained}")
+            ask(connection, range(100))
+            counted = re.findall(r'sluice_anomaly_requests_total{action="\w+",route="all"} (\d+)', said("GET", "/metrics"))
+            if sum(map(int, counted)) < 100:
+                raise WrongAnswer(f"{proxy.name}: {counted} requests were scored, not 100")
+    except (OSError, http.client.HTTPException) as error:
+        raise WrongAnswer(f"{proxy.name}: {error!r}") from error
 
 
 def upload(proxy, body, tls):

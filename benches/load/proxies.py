@@ -18,7 +18,7 @@ CATCH_ALL = None
 
 class Proxy:
     """One started proxy. `routes` is a list of exact paths, or CATCH_ALL; `workers` are its threads or processes; `guard` is what
-    every request has to get past; with `cache` it keeps answers of that size in memory.
+    every request has to get past; with `cache` it keeps answers of that size in memory; with `anomaly` it scores requests.
     """
 
     name = "?"
@@ -29,9 +29,10 @@ class Proxy:
     # Is a cache and nothing else: plain HTTP, every path, no guard.
     only_caches = False
 
-    def __init__(self, setting, folder, routes=CATCH_ALL, workers=1, guard=None, cache=None):
+    def __init__(self, setting, folder, routes=CATCH_ALL, workers=1, guard=None, cache=None,
+                 anomaly=False):
         self.setting, self.folder, self.routes, self.workers = setting, folder, routes, workers
-        self.guard, self.cache = guard, cache
+        self.guard, self.cache, self.anomaly = guard, cache, anomaly
         folder.mkdir(parents=True)
         self.http, self.https, self.admin = free_ports(3)
         self.config = self.configure(routes)
@@ -48,7 +49,8 @@ class Proxy:
     @contextlib.contextmanager
     def beside(self, name, **changes):
         """A second one like it but for these changes, for a while."""
-        same = {"routes": self.routes, "workers": self.workers, "guard": self.guard, "cache": self.cache}
+        same = {"routes": self.routes, "workers": self.workers, "guard": self.guard, "cache": self.cache,
+                "anomaly": self.anomaly}
         fresh = type(self)(self.setting, self.folder / name, **{**same, **changes})
         try:
             fresh.wait_ready()
@@ -246,7 +248,7 @@ class Sluice(Proxy):
         if routes is not CATCH_ALL:
             named = [(re.sub(r"[^a-z0-9]+", "-", path[1:]), path) for path in routes]
         guard, each = guards.sluice(self.guard, self.setting)
-        each += caches.sluice(self.cache)
+        each += caches.sluice(self.cache) + (", anomaly: observe" if self.anomaly else "")
         lines = "\n".join(
             f'  - {{name: {name}, match: {{path: "{path}"}}, {each}, upstream: origin}}' for name, path in named)
         rendered = self.render("routes.yaml", GUARD=guard, ROUTES=lines)

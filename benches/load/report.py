@@ -37,6 +37,10 @@ def routes(rows):
     return _variants(rows, ["10 routes: CPU µs/request", "10,000 routes", "ratio (min..max)"], lambda ratio: ratio)
 
 
+def anomaly(rows):
+    return _variants(rows, ["nothing scored: CPU µs/request", "every request", "ratio (min..max)"], lambda ratio: ratio)
+
+
 def cores(rows):
     return _variants(rows, ["one worker: CPU µs/request", "two workers", "speed-up that leaves (min..max)"],
                      lambda ratio: 2 / ratio)

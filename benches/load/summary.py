@@ -51,6 +51,8 @@ AIMS = (
     Aim("10 MiB up over TLS", "CPU s/GiB", "upload-tls", _gib),
     Aim("10,000 routes against 10", "ratio of CPU µs/request", "routes", lambda sample: sample["ratio"], 3,
         at_most=1.02, drawn=False),
+    Aim("Every request scored against none", "ratio of CPU µs/request", "anomaly", lambda sample: sample["ratio"], 3,
+        at_most=1.5, drawn=False),
     Aim("Added latency at 2,000/s, p50", "µs", "latency", lambda sample: sample["added_us"]["p50"], 0,
         peer="best", at_most=1.0),
     Aim("Added latency at 2,000/s, p99", "µs", "latency", lambda sample: sample["added_us"]["p99"], 0,

@@ -48,6 +48,12 @@ def answers(path=PATH, tls=False):
     return lambda proxy, options: checks.keep_alive(proxy, path, _body(proxy, path), tls)
 
 
+def answers_scored(proxy, options):
+    answers()(proxy, options)
+    if proxy.anomaly:
+        checks.scored(proxy, PATH)
+
+
 def takes(tls):
     return lambda proxy, options: checks.upload(proxy, proxy.setting.large.read_bytes(), tls)
 
@@ -155,6 +161,11 @@ WORKS = {
         answers(),
         variants(traffic(wrk(PATH, tls=False)), answers(), {"routes": table(10)}, {"routes": table(10_000)}),
         report.routes, max_rounds=3),
+    "anomaly": Work(
+        "`anomaly: observe` against none, HTTP/1.1 keep-alive, 64 connections, 1 KiB JSON",
+        answers(),
+        variants(traffic(wrk(PATH, tls=False)), answers_scored, {"anomaly": False}, {"anomaly": True}),
+        report.anomaly, max_rounds=3, proxies=("sluice",)),
     "latency": Work(
         f"Time added to a request at a constant {latency.RATE} a second, {latency.CONNECTIONS} connections, 1 KiB JSON",
         answers(), latency.measure, report.latency),

@@ -64,11 +64,9 @@ impl Explanation {
         Self { reasons: positive.into_iter().take(MOST).map(because).collect() }
     }
 
-    /// Of a request that is as usual, of a caller who is still held for one that was not.
-    pub(super) fn of_hold() -> Self {
-        let mut explanation = Self::default();
-        explanation.put_first("hold", "an unusual request of this caller not long ago");
-        explanation
+    /// Of a request that is refused though it is not that unusual itself.
+    pub(super) fn put_first_of_hold(&mut self) {
+        self.put_first("hold", "half of this caller's requests not long ago were unusual");
     }
 
     /// A reason that lies outside of the request goes before those of its features, of which the last may have to go.

@@ -9,10 +9,10 @@ mod safety;
 #[cfg(test)]
 mod tests;
 
-/// A hold begins when so much of what a caller sent of late is on a rung.
+/// A hold begins when so much of what a caller sent of late is on a rung: of its requests, and of the time.
 const HELD: f32 = 0.5;
 
-/// What counts as of late: some 16 requests, or a fifth of `cool_down`, whichever is longer (as an exponentially weighted mean). The longer a hold, the
+/// What counts as of late: some 16 requests, and a fifth of `cool_down` (as exponentially weighted means). The longer a hold, the
 /// longer it takes to deserve one: however many requests come in one unusual window of ten seconds, they are no habit.
 const OF_LATE: (f32, f32) = (16.0, 5.0);
 
@@ -39,8 +39,10 @@ pub struct Standing {
 /// On the requests of a caller, from one rung.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Hold {
-    /// Of requests of late, those on the rung or above it.
-    share: f32,
+    /// Of requests of late, those on the rung or above it: each weighing as much as the time since the one before.
+    by_time: f32,
+    /// Each weighing the same.
+    by_count: f32,
     until: Duration,
 }
 
@@ -94,21 +96,25 @@ impl Standing {
     ) -> Verdict {
         self.forget(ladder, at);
         let rung = rung(ladder, rarity);
-        let since = at.saturating_sub(self.last).as_secs_f32();
-        let weight = (since * OF_LATE.1 / ladder.cool_down.as_secs_f32()).min(1.0 / OF_LATE.0);
-        self.last = self.last.max(at);
-        let until = at.saturating_add(ladder.cool_down);
-        self.throttle.note(rung >= Action::Throttle && has(ladder, Action::Throttle), weight, until);
-        self.challenge.note(rung >= Action::Challenge && has(ladder, Action::Challenge), weight, until);
-
         let verdict = Verdict { action: rung, rarity: rarity.all, wait: None, since: None };
+        if rung <= Action::Tag && *self == Self::default() {
+            return verdict;
+        }
+        let since = at.saturating_sub(self.last).as_secs_f32();
+        self.last = self.last.max(at);
+        let late = (since * OF_LATE.1 / ladder.cool_down.as_secs_f32()).min(1.0 / OF_LATE.0);
+        let until = at.saturating_add(ladder.cool_down);
+        self.throttle.note(rung >= Action::Throttle && has(ladder, Action::Throttle), late, until);
+        let asks = rung >= Action::Challenge && has(ladder, Action::Challenge);
+        self.challenge.note(asks, late, until);
+        if asks {
+            self.asked = Some((self.asked.map_or(wall.as_secs(), |(since, _)| since), until));
+        }
+
         if rung == Action::Block {
             return verdict;
         }
-        if rung == Action::Challenge {
-            self.asked = Some((self.asked.map_or(wall.as_secs(), |(since, _)| since), until));
-        }
-        let asked = self.asked.filter(|_| rung == Action::Challenge || at < self.challenge.until);
+        let asked = self.asked.filter(|_| asks || at < self.challenge.until);
         let unmet = asked.filter(|(since, _)| issued_at.is_none_or(|issued_at| issued_at.as_secs() < *since));
         if let (Some((since, _)), Some(_)) = (unmet, issued_at) {
             return Verdict { action: Action::Challenge, since: Some(Duration::from_secs(since)), ..verdict };
@@ -129,8 +135,7 @@ impl Standing {
         self.challenge.until = left(self.challenge.until, Action::Challenge).unwrap_or_default();
         self.asked = self.asked.and_then(|(since, until)| Some((since, left(until, Action::Challenge)?)));
         self.next_at = self.next_at.min(at.saturating_add(ladder.throttle));
-        let is_over = |hold: Hold| hold.until.is_zero() && hold.share < FORGOTTEN;
-        if is_over(self.throttle) && is_over(self.challenge) && self.asked.is_none() && self.next_at <= at {
+        if self.throttle.is_over() && self.challenge.is_over() && self.asked.is_none() && self.next_at <= at {
             *self = Self::default();
         }
     }
@@ -146,11 +151,18 @@ impl Standing {
 }
 
 impl Hold {
-    fn note(&mut self, is_on_rung: bool, weight: f32, until: Duration) {
-        self.share += weight * (f32::from(is_on_rung) - self.share);
-        if is_on_rung && self.share >= HELD {
+    /// `late` is the weight of the time since the request before.
+    fn note(&mut self, is_on_rung: bool, late: f32, until: Duration) {
+        let value = f32::from(is_on_rung);
+        self.by_time += late * (value - self.by_time);
+        self.by_count += (value - self.by_count) / OF_LATE.0;
+        if is_on_rung && self.by_time.min(self.by_count) >= HELD {
             self.until = until;
         }
+    }
+
+    fn is_over(&self) -> bool {
+        self.until.is_zero() && self.by_time.max(self.by_count) < FORGOTTEN
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
-use super::ladder::Safety;
 use super::model::folder::{self, Folder};
 use super::model::{Model, Seen};
 use super::profile::Profiles;
@@ -125,9 +124,8 @@ impl Registry {
 
     fn new(models: Models, callers: usize) -> Self {
         let settings = AnomalySettings::default();
-        let safety = Safety::new(settings.max_blocked);
         Self {
-            shared: Shared { profiles: Profiles::new(callers), fallback: ArcSwapOption::empty(), safety },
+            shared: Shared { profiles: Profiles::new(callers), fallback: ArcSwapOption::empty() },
             settings: ArcSwap::from_pointee(settings),
             models,
             watched: Mutex::default(),
@@ -143,10 +141,10 @@ impl Registry {
 
     /// What holds from now on. What was seen stays, and counts as the new settings say.
     pub fn configure(&self, settings: &AnomalySettings) {
-        self.shared.safety.set_share(settings.max_blocked);
         self.settings.store(Arc::new(settings.clone()));
         let sample = sample(settings);
         for watch in self.watches() {
+            watch.safety.set_share(settings.max_blocked);
             let mut reservoir = lock(&watch.reservoir);
             if reservoir.settings() != sample {
                 *reservoir = reservoir.refitted(sample, fastrand::u64(..));
@@ -169,9 +167,9 @@ impl Registry {
         let shadow = policy.shadow.as_ref().map(|version| self.models.pinned("shadow", version)).transpose()?.flatten();
         let running = watched.get(route).and_then(|one| Some((one.watch.upgrade()?, one.attempts)));
         let (watch, attempts) = running.unwrap_or_else(|| {
-            let sample = sample(&self.settings());
+            let settings = self.settings();
             let last = self.models.newest(Some(route)).map(|model| model.made_at);
-            let watch = Watch::new(Arc::clone(route), sample, fastrand::u64(..));
+            let watch = Watch::new(Arc::clone(route), sample(&settings), settings.max_blocked, fastrand::u64(..));
             (Arc::new(watch), Attempts { last, seen: 0 })
         });
         judge_by(&watch, model);

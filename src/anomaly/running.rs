@@ -54,11 +54,14 @@ pub struct Running {
     squares: f32,
     /// Sum of their cubes.
     cubes: f32,
+    /// Requests in the tail since it last left it.
+    row: u8,
 }
 
 impl Running {
-    /// Adds a request of this rarity, at this time by the clock that never jumps. What is not a number is left out.
-    pub fn note(&mut self, rarity: f32, at: Duration) {
+    /// Adds a request of this rarity, at this time by the clock that never jumps, while all callers have this [excess](Common) in common. What is not a
+    /// number is left out.
+    pub fn note(&mut self, rarity: f32, at: Duration, common: f32) {
         if rarity.is_nan() {
             return;
         }
@@ -78,6 +81,11 @@ impl Running {
         let equal = 1.0 / f32::from(self.count);
         let weight = if self.count <= SETTLED { equal } else { equal.min(since) };
         self.usual += weight * (surprise.min(most) - self.usual);
+        self.row = match self.rarity(at, common) {
+            rarity if rarity < common::TAIL => self.row.saturating_add(1),
+            rarity if rarity < common::MIDDLE => self.row,
+            _ => 0,
+        };
     }
 
     /// How many times as unusual as always the last requests are, of a caller of whom enough is known.

@@ -23,7 +23,6 @@ pub struct Shared {
     pub profiles: Profiles,
     /// For routes without a model of their own.
     pub fallback: ArcSwapOption<Model>,
-    pub safety: Safety,
 }
 
 /// A route under watch. Kept over reloads by its name.
@@ -35,6 +34,7 @@ pub struct Watch {
     pub model: ArcSwapOption<Model>,
     /// Judges the same requests, and decides nothing.
     pub shadow: ArcSwapOption<Model>,
+    pub safety: Safety,
     pub reservoir: Mutex<Reservoir>,
     pub drift: Mutex<Drift>,
     pub shifts: Mutex<Shifts>,
@@ -86,7 +86,7 @@ impl Witnesses {
 
 impl Watch {
     #[must_use]
-    pub fn new(route: Arc<str>, sample: reservoir::Settings, seed: u64) -> Self {
+    pub fn new(route: Arc<str>, sample: reservoir::Settings, max_blocked: f32, seed: u64) -> Self {
         let mut hasher = DefaultHasher::new();
         (&route, seed).hash(&mut hasher);
         Self {
@@ -94,6 +94,7 @@ impl Watch {
             route,
             model: ArcSwapOption::empty(),
             shadow: ArcSwapOption::empty(),
+            safety: Safety::new(max_blocked),
             reservoir: Mutex::new(Reservoir::new(sample, seed)),
             drift: Mutex::default(),
             shifts: Mutex::new(Shifts::new(seed)),
@@ -112,7 +113,7 @@ impl Watch {
         arrival: &Arrival<'_>,
         issued_at: Option<Duration>,
     ) -> Arrived {
-        shared.safety.earn();
+        self.safety.earn();
         let place = Place { route: self.number, caller: arrival.caller };
         let mut row = Row::default();
         let target = row.read(arrival);
@@ -132,9 +133,14 @@ impl Watch {
             running: self.common_share(running),
             window,
         });
-        let rarity = witnesses.rarity();
+        let mut rarity = witnesses.rarity();
         if let (Some(judged), Some(mut drift)) = (judged, unless_taken(&self.drift)) {
             drift.note(judged.rarity);
+        }
+        if let Some(model) = model.filter(|_| rung(ladder, rarity) == Action::Block) {
+            // What its caller did before is not the request's own.
+            let alone = model.arrival.judge(row.without_past().arrival());
+            rarity.own = rarity.own.max((2.0 * alone.rarity).min(1.0));
         }
         let reached = rung(ladder, rarity);
         let passes = Verdict { action: Action::Observe, rarity: rarity.all, wait: None, since: None };
@@ -153,9 +159,9 @@ impl Watch {
             arrived.verdict.action = reached.min(Action::Tag);
         } else if reached > Action::Observe || standing != Standing::default() {
             let moment = (arrival.at, arrival.wall);
-            shared.profiles.with(place, |profile| {
+            shared.profiles.again(place, |profile| {
                 arrived.verdict = profile.standing.judge(ladder, rarity, moment, issued_at);
-                if arrived.verdict.refuses() && !shared.safety.spend(profile.harm()) {
+                if arrived.verdict.refuses() && !self.safety.spend(profile.harm()) {
                     arrived.held_back = Some(arrived.verdict.action);
                     arrived.verdict = Verdict { action: Action::Tag, ..passes };
                 }
@@ -165,32 +171,38 @@ impl Watch {
         let is_alert = rarity.all <= mildest;
         if let Some(model) = model.filter(|_| is_alert) {
             arrived.explanation = Some(Box::new(explain(model, &arrived.row, witnesses, mildest)));
-        } else if arrived.verdict.action > Action::Tag {
-            arrived.explanation = Some(Box::new(Explanation::of_hold()));
+        }
+        if arrived.verdict.action > reached.max(Action::Tag) {
+            arrived.explanation.get_or_insert_default().put_first_of_hold();
         }
         arrived
     }
 
-    /// Learns from what came of a request, unless it was taken for something that is to be refused: who is refused teaches nothing. What an
-    /// upstream failed in is not held against anybody.
+    /// Learns from what came of a request. Who is refused teaches nothing. What only passes because the safety holds a refusal back is evidence against
+    /// its caller, and does not become usual for it; but a model learns from it, or else one that is wrong would stay so. What an upstream
+    /// failed in is not held against anybody.
     pub fn leave(&self, shared: &Shared, arrived: &mut Arrived, outcome: &Outcome) {
-        if arrived.verdict.refuses() || arrived.held_back.is_some() || outcome.is_failure {
+        if arrived.verdict.refuses() || outcome.is_failure {
             return;
         }
         let row = &mut arrived.row;
-        shared.profiles.with(arrived.place, |profile| {
-            profile.learn(&arrived.met, row);
-            profile.leave(outcome, row);
+        let is_usual = arrived.held_back.is_none();
+        shared.profiles.again(arrived.place, |profile| {
+            profile.answer(outcome, row);
+            if is_usual {
+                profile.learn(&arrived.met, row);
+            }
         });
         let own = self.model.load();
         let fallback = own.is_none().then(|| shared.fallback.load());
         if let Some(model) = own.as_ref().or_else(|| fallback.as_ref()?.as_ref()) {
             let judged = model.outcome.judge(row.outcome());
-            let running = shared.profiles.with(arrived.place, |profile| {
-                profile.running.note(judged.rarity, outcome.at);
+            let excess = self.common_excess();
+            let running = shared.profiles.again(arrived.place, |profile| {
+                profile.running.note(judged.rarity, outcome.at, excess);
                 profile.running
             });
-            if let Some(mut common) = unless_taken(&self.common) {
+            if let Some(mut common) = unless_taken(&self.common).filter(|_| is_usual) {
                 common.note(arrived.place.caller, &running, outcome.at);
                 self.excess.store(common.excess().to_bits(), Ordering::Relaxed);
             }
@@ -217,8 +229,12 @@ impl Watch {
     /// Ends the window of a caller of this route: judges and learns it.
     pub fn close_window(&self, profile: &mut Profile) {
         let counts = profile.close_window();
-        let mut shifts = lock(&self.shifts);
-        profile.counts.rarity = shifts.window(&counts, &mut profile.usual_window).unwrap_or(1.0);
+        profile.counts.rarity = if counts.requests == 0 {
+            // Whoever pauses after a burst comes back to it.
+            (2.0 * counts.rarity).min(1.0)
+        } else {
+            lock(&self.shifts).window(&counts, &mut profile.usual_window).unwrap_or(1.0)
+        };
     }
 }
 

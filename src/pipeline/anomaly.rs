@@ -80,7 +80,7 @@ fn arrival<'a, V: RequestView>(
             BodyLength::Known(length) => Some(length),
             BodyLength::Unknown => None,
         },
-        caller: facts.caller.as_ref().map_or(network, number_of),
+        caller: facts.caller.as_ref().map_or(network, |caller| number_of(caller, network)),
         network,
         token_age: issued_at.map(|issued_at| facts.started_at.saturating_sub(issued_at)),
     }
@@ -103,11 +103,12 @@ fn issued_at(caller: &Caller) -> Option<Duration> {
     caller.token()?.issued_at.map(Duration::from_secs)
 }
 
-/// The partner; who is none that is known, by whoever says who it is.
-fn number_of(caller: &Caller) -> u64 {
-    match &caller.partner {
-        Some(partner) => NUMBERS.hash_one(&*partner.name),
-        None => NUMBERS.hash_one((caller.authority(), caller.subject())),
+/// The partner; who is none that is known, by whoever says who it is. A token may name nobody: then it is one of its network's.
+fn number_of(caller: &Caller, network: u64) -> u64 {
+    match (&caller.partner, caller.subject()) {
+        (Some(partner), _) => NUMBERS.hash_one(&*partner.name),
+        (None, Some(subject)) => NUMBERS.hash_one((caller.authority(), subject)),
+        (None, None) => NUMBERS.hash_one((caller.authority(), network)),
     }
 }
 

@@ -89,7 +89,7 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
             status,
             request_bytes: record.request_bytes,
             response_bytes: record.response_bytes,
-            is_failure: status >= 500 || progress.reason == Some(Reason::ClientClosed),
+            is_failure: status >= 500 || progress.status == 0,
         },
     );
     exchange.metrics().observe(&record);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sluice::anomaly::features::FEATURES;
 use sluice::anomaly::features::{Transformation, columns};
 use sluice::anomaly::forest::Options;
-use sluice::anomaly::ladder::{Ladder, Safety};
+use sluice::anomaly::ladder::Ladder;
 use sluice::anomaly::model::Model;
 use sluice::anomaly::profile::{Place, Profiles};
 use sluice::anomaly::reservoir::Settings;
@@ -86,13 +86,9 @@ pub struct Engine {
 impl Engine {
     fn new(setup: &Setup) -> Self {
         let sample = Settings { capacity: 16_384, half_life: Duration::from_secs(86_400), share: 0.1 };
-        let shared = Shared {
-            profiles: Profiles::new(100_000),
-            fallback: arc_swap::ArcSwapOption::empty(),
-            safety: Safety::new(0.01),
-        };
+        let shared = Shared { profiles: Profiles::new(100_000), fallback: arc_swap::ArcSwapOption::empty() };
         let watches =
-            (0_u64..).zip(ROUTES).map(|(at, name)| Watch::new(name.into(), sample, setup.seed + at)).collect();
+            (0_u64..).zip(ROUTES).map(|(at, name)| Watch::new(name.into(), sample, 0.01, setup.seed + at)).collect();
         let ladder = Ladder {
             rungs: if setup.refuses { RUNGS.to_vec() } else { vec![(Action::Tag, RUNGS[0].1)] },
             cool_down: Duration::from_secs(300),

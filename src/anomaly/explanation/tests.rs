@@ -140,7 +140,8 @@ fn what_lies_outside_of_the_request_goes_first() {
     let mut explanation = Explanation::among(TABLE, &[0.5, -0.3, 0.1, 0.41, -0.2, 0.3, -0.13, 0.12], &VALUES, &MEDIANS);
     explanation.put_first("window", "more than usual");
     assert_eq!(shares(&explanation), "window:1.00 header_bytes:0.41 content_type:0.30");
-    assert_eq!(shares(&Explanation::of_hold()), "hold:1.00");
+    explanation.put_first_of_hold();
+    assert_eq!(shares(&explanation), "hold:1.00 window:1.00 header_bytes:0.41");
 }
 
 proptest! {

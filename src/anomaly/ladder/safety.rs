@@ -1,12 +1,13 @@
-//! How much of all traffic may be refused as unusual.
+//! How much of a route's traffic may be refused as unusual.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Never grants more than a share of all requests: `share · requests + 10` at most, over the life of the process, whatever
+/// Never grants more than a share of all requests of a route: refusals cost `share · requests + 10` together at most, over the life of the process, whatever
 /// threads ask in whatever order; when the share changes, each request counts with that of its time.
 ///
-/// A refusal costs what it may do harm: of a caller who sends ten times what it usually does, a tenth
-/// ([`harm`](crate::anomaly::profile::Profile::harm)). Whoever floods would otherwise use up what is granted, and pass.
+/// A refusal costs the harm that it may do: of a caller who sends five times what it usually does, a fifth
+/// ([`harm`](crate::anomaly::profile::Profile::harm)). Whoever floods would otherwise use up what is granted, and pass. It costs a tenth at
+/// least: a model that is wrong is never trusted with more than ten times the share, whoever is refused.
 ///
 /// What is not used is saved up, for a thousand refusals at most: however long it was quiet, a model that is wrong does no more harm than
 /// that at once.
@@ -26,6 +27,9 @@ const SAVED: u64 = 1_000;
 
 /// Refusals that may come before any request has earned them.
 const BURST: u64 = 10;
+
+/// The least that a refusal costs, of one that does harm.
+const LEAST: f32 = 0.1;
 
 impl Safety {
     #[must_use]
@@ -49,7 +53,7 @@ impl Safety {
     /// Whether one more may be refused that does this harm, from 0 to 1; counts it.
     #[must_use]
     pub fn spend(&self, harm: f32) -> bool {
-        let spend = |credit: u64| credit.checked_sub(part(harm));
+        let spend = |credit: u64| credit.checked_sub(part(harm.max(LEAST)));
         self.credit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend).is_ok()
     }
 }

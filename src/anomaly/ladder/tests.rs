@@ -94,26 +94,30 @@ fn an_unusual_request_is_refused_by_itself() {
     );
 }
 
-/// As many unusual requests, of one a second, as begin a hold; and when the last one came.
+/// Twice as many unusual requests, of one a second, as begin a hold; and when the last one came.
 fn unusual(rarity: f32, token: Option<i64>, ladder: &Ladder) -> (Standing, u64) {
     let mut standing = Standing::default();
-    let last = (0..60_u64).map(|second| second * 1_000).take_while(|ms| {
-        standing.judge(ladder, both(rarity), at(*ms), token.map(issued));
-        standing.throttle.until.is_zero() && standing.challenge.until.is_zero()
+    let begins = (0..3_600_u64).position(|second| {
+        standing.judge(ladder, both(rarity), at(second * 1_000), token.map(issued));
+        standing.throttle.until.max(standing.challenge.until) > Duration::ZERO
     });
-    let last = last.last().unwrap_or_default() + 1_000;
-    assert!((38_000..46_000).contains(&last), "{last}");
+    let begins = begins.unwrap() as u64;
+    for second in begins + 1..=2 * begins {
+        standing.judge(ladder, both(rarity), at(second * 1_000), token.map(issued));
+    }
+    let last = 2 * begins * 1_000;
     (standing, last)
 }
 
 #[test]
 fn a_hold_begins_when_half_of_what_came_of_late_is_unusual() {
+    let ladder = Ladder { cool_down: MINUTE * 5, ..full() };
     let held = |every: u64, of: u32, unusual: u32, seconds: u64| {
         let mut standing = Standing::default();
         (0..seconds * 1_000 / every)
             .position(|number| {
                 let rarity = if number as u32 % of < unusual { THROTTLE } else { USUAL };
-                standing.judge(&full(), both(rarity), at(3_600_000 + number * every), None);
+                standing.judge(&ladder, both(rarity), at(3_600_000 + number * every), None);
                 !standing.throttle.until.is_zero()
             })
             .map(|number| (number as u64 * every / 1_000, number + 1))
@@ -125,6 +129,36 @@ fn a_hold_begins_when_half_of_what_came_of_late_is_unusual() {
     // So are two of three, and one of three never is.
     assert!(held(100, 3, 2, 3_600).is_some_and(|(seconds, _)| seconds < 120));
     assert_eq!(held(100, 3, 1, 3_600), None);
+}
+
+#[test]
+fn one_unusual_request_after_each_pause_is_no_habit() {
+    let mut standing = Standing::default();
+    for minute in 1..600 {
+        for number in 0..50 {
+            let rarity = if number == 0 { THROTTLE } else { USUAL };
+            standing.judge(&full(), both(rarity), at(minute * 60_000 + number * 2), None);
+            assert!(standing.throttle.until.is_zero());
+        }
+    }
+}
+
+#[test]
+fn whoever_is_blocked_again_and_again_is_challenged_whatever_it_asks() {
+    let ladder = ladder(&[(Action::Challenge, 0.002), (Action::Block, 0.0005)]);
+    let (mut standing, last) = unusual(BLOCK, Some(-5), &ladder);
+    let mut judge = |token| standing.judge(&ladder, both(USUAL), at(last), Some(issued(token))).action;
+    assert_eq!((judge(-5), judge(last as i64 / 1_000)), (Action::Challenge, Action::Observe));
+}
+
+#[test]
+fn usual_requests_leave_nothing_behind() {
+    let mut standing = Standing::default();
+    standing.judge(&full(), both(TAG), at(1_000), None);
+    assert_eq!(standing, Standing::default());
+    standing.judge(&full(), both(THROTTLE), at(2_000), None);
+    (3..200).for_each(|second| _ = standing.judge(&full(), both(USUAL), at(second * 1_000), None));
+    assert_eq!(standing, Standing::default());
 }
 
 #[test]
@@ -239,7 +273,7 @@ fn refusals_are_told_from_what_passes() {
 
 #[test]
 fn a_standing_is_small() {
-    assert!(size_of::<Standing>() <= 104);
+    assert!(size_of::<Standing>() <= 112);
 }
 
 fn ladders() -> impl Strategy<Value = Ladder> {
@@ -378,6 +412,9 @@ fn a_share_that_is_none_refuses_the_burst_only() {
 #[test]
 fn a_refusal_costs_what_it_does_harm() {
     let safety = Safety::new(0.0);
-    assert_eq!((0..100_000).take_while(|_| safety.spend(1.0 / 1_024.0)).count(), 10 * 1_024);
-    assert!(!safety.spend(1.0 / 1_024.0) && safety.spend(0.0));
+    assert_eq!((0..1_000).take_while(|_| safety.spend(0.25)).count(), 40);
+    for harm in [0.0, 0.01, f32::NAN] {
+        let safety = Safety::new(0.0);
+        assert_eq!((0..1_000).take_while(|_| safety.spend(harm)).count(), 100, "{harm}");
+    }
 }

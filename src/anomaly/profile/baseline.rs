@@ -49,13 +49,6 @@ impl Baseline {
         self.variance = (1.0 - weight) * (self.variance + off * step);
     }
 
-    /// How unusual a value is, which is then learned.
-    pub fn judge(&mut self, value: f32) -> f32 {
-        let z = self.z(value);
-        self.learn(value);
-        z
-    }
-
     fn deviation(&self) -> f32 {
         self.variance.sqrt().max(LEAST)
     }

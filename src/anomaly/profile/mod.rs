@@ -102,13 +102,27 @@ impl Profile {
         met
     }
 
-    /// Takes a request that was met for usual from now on.
+    /// Fills the columns of the outcome by what was usual until now, and counts it.
+    pub fn answer(&mut self, outcome: &Outcome, row: &mut Row) {
+        row.read_outcome(outcome);
+        let row = &mut row.0;
+        row[const { column("duration_z") }] = self.duration.z(row[const { column("duration") }]);
+        row[const { column("response_bytes_z") }] = self.response_bytes.z(row[const { column("response_bytes") }]);
+        let error = outcome.is_error();
+        self.errors += ERROR_WEIGHT * (f32::from(error) - self.errors);
+        self.counts.errors = self.counts.errors.saturating_add(u32::from(error));
+        self.counts.response_bytes = self.counts.response_bytes.saturating_add(outcome.response_bytes);
+    }
+
+    /// Takes a request that was met, and its outcome, for usual from now on.
     pub fn learn(&mut self, met: &Met, row: &Row) {
         self.pace.learn(met.at, row);
         let row = &row.0;
         self.url_length.learn(row[const { column("url_length") }]);
         self.header_bytes.learn(row[const { column("header_bytes") }]);
         self.request_body.learn(row[const { column("request_body") }]);
+        self.duration.learn(row[const { column("duration") }]);
+        self.response_bytes.learn(row[const { column("response_bytes") }]);
         self.orders.note(met.order, met.at);
         self.clients.note(met.client, met.at);
         self.networks.note(met.network, met.at);
@@ -117,24 +131,11 @@ impl Profile {
         self.requests = (self.requests + 1).min(KNOWN);
     }
 
-    /// Fills the columns of the outcome, by what was usual until now, and learns from it.
-    pub fn leave(&mut self, outcome: &Outcome, row: &mut Row) {
-        row.read_outcome(outcome);
-        let row = &mut row.0;
-        row[const { column("duration_z") }] = self.duration.judge(row[const { column("duration") }]);
-        row[const { column("response_bytes_z") }] = self.response_bytes.judge(row[const { column("response_bytes") }]);
-        let error = outcome.is_error();
-        self.errors += ERROR_WEIGHT * (f32::from(error) - self.errors);
-        self.counts.errors = self.counts.errors.saturating_add(u32::from(error));
-        self.counts.response_bytes = self.counts.response_bytes.saturating_add(outcome.response_bytes);
-    }
-
     /// What refusing this caller a request costs those who do nothing wrong, of one request: the part of its requests that it usually sends. Of what comes
-    /// beyond its usual rate, nothing is missed; of a caller whose rate is not known yet, of what comes beyond one a second.
+    /// beyond the highest rate that it has of late, nothing is missed; of a caller whose rate is not known yet, of what comes beyond one a second.
     #[must_use]
     pub fn harm(&self) -> f32 {
-        let usual = self.pace.rate.usual().map_or(GRANTED, f32::exp_m1);
-        (usual.max(1.0) / self.pace.weight.max(1.0)).min(1.0)
+        (self.pace.highest().unwrap_or(GRANTED).max(1.0) / self.pace.weight.max(1.0)).min(1.0)
     }
 
     /// What is usual for this caller, in the unit of the feature, of a feature that has z-scores (`header_bytes`, not

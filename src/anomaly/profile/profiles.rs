@@ -76,11 +76,23 @@ impl Profiles {
         Self { shards, room: capacity.div_ceil(SHARDS).max(1), hasher: RandomState::default() }
     }
 
-    /// Looks at the profile of a caller, which is made when there is none. Others of the shard wait meanwhile.
+    /// Looks at the profile of a caller who comes, which is made when there is none. Others of the shard wait meanwhile.
     pub fn with<R>(&self, place: Place, look: impl FnOnce(&mut Profile) -> R) -> R {
+        let mut pool = self.pool(place);
+        let slot = pool.slot(place, self.room);
+        slot.chances = (slot.chances + 1).min(CHANCES);
+        look(&mut slot.profile)
+    }
+
+    /// As [`Profiles::with`], once more for the same request: it counts as one use.
+    pub fn again<R>(&self, place: Place, look: impl FnOnce(&mut Profile) -> R) -> R {
+        look(&mut self.pool(place).slot(place, self.room).profile)
+    }
+
+    fn pool(&self, place: Place) -> MutexGuard<'_, Pool> {
         let shard = self.hasher.hash_one(place) as usize % SHARDS;
         // The place is below what it is among.
-        self.shards[shard].lock().with(place, self.room, look)
+        self.shards[shard].lock()
     }
 
     /// Looks at every profile, a few under one lock: whoever has a request waits for no more than these. What comes meanwhile may
@@ -114,15 +126,13 @@ impl Shard {
 }
 
 impl Pool {
-    fn with<R>(&mut self, place: Place, room: usize, look: impl FnOnce(&mut Profile) -> R) -> R {
+    fn slot(&mut self, place: Place, room: usize) -> &mut Slot {
         let at = match self.places.get(&place) {
             Some(at) => *at,
             None => self.enter(place, room),
         };
         // Slots are never taken away.
-        let slot = &mut self.slots[at];
-        slot.chances = (slot.chances + 1).min(CHANCES);
-        look(&mut slot.profile)
+        &mut self.slots[at]
     }
 
     /// A slot with a new profile.
@@ -211,6 +221,7 @@ mod tests {
         let profiles = Profiles::new(1_000);
         for stranger in 0..100_000 {
             profiles.with(place(1_000_000 + stranger), |_| ());
+            (0..3).for_each(|_| profiles.again(place(1_000_000 + stranger), |_| ()));
             profiles.with(place(stranger % 100), |profile| profile.counts.requests += 1);
         }
         let kept = (0..100).filter(|caller| requests(&profiles, place(*caller)) == 1_000).count();

@@ -51,7 +51,9 @@ fn arrive(profile: &mut Profile, arrival: &Arrival<'_>) -> Row {
 
 fn leave(profile: &mut Profile, outcome: &Outcome) -> Row {
     let mut row = Row::default();
-    profile.leave(outcome, &mut row);
+    profile.answer(outcome, &mut row);
+    profile.duration.learn(one(&row, "duration"));
+    profile.response_bytes.learn(one(&row, "response_bytes"));
     row
 }
 
@@ -340,7 +342,7 @@ proptest! {
 is_failure: false,
             };
             let mut row = arrive(&mut profile, &arrival);
-            profile.leave(&outcome, &mut row);
+            profile.answer(&outcome, &mut row);
             for (column, number) in row.0.iter().enumerate() {
                 prop_assert!(number.is_nan() || number.is_finite(), "column {} is {}", column, number);
                 prop_assert!(number.is_nan() || number.abs() < 1e10);
@@ -352,7 +354,7 @@ is_failure: false,
                 prop_assert!(one(&row, name).is_nan() || (low..=high).contains(&one(&row, name)), "{}", name);
             }
             let mut same = arrive(&mut again, &arrival);
-            again.leave(&outcome, &mut same);
+            again.answer(&outcome, &mut same);
             prop_assert!((0..COLUMNS).all(|column| same.0[column].to_bits() == row.0[column].to_bits()));
         }
     }

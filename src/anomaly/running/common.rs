@@ -14,10 +14,10 @@ const ENOUGH: usize = 3;
 const OUTDATED: Duration = Duration::from_secs(60);
 
 /// What is as rare as this, or rarer, by the gamma distribution is the tail.
-const TAIL: f32 = 0.1;
+pub(super) const TAIL: f32 = 0.1;
 
 /// Who is as usual as that has left the tail.
-const MIDDLE: f32 = 0.5;
+pub(super) const MIDDLE: f32 = 0.5;
 
 /// Requests of one caller in the tail that are learned from before it leaves it: whoever stays there teaches no more.
 const ROW: u8 = 20;
@@ -53,8 +53,6 @@ struct Last {
     at: Duration,
     /// 0 where nobody is.
     excess: f32,
-    /// Requests in the tail since it last left it.
-    row: u8,
 }
 
 impl Default for Common {
@@ -86,16 +84,9 @@ impl Common {
         let known = self.last.iter().position(|last| last.caller == caller && last.excess > 0.0);
         let oldest = || (0..CALLERS).min_by_key(|place| self.last.get(*place).map(|last| last.at));
         let Some(last) = known.or_else(oldest).and_then(|place| self.last.get_mut(place)) else { return };
-        let rarity = running.rarity(at, self.excess);
-        let before = if known.is_some() { last.row } else { 0 };
-        let row = match rarity {
-            rarity if rarity < TAIL => before.saturating_add(1),
-            rarity if rarity < MIDDLE => before,
-            _ => 0,
-        };
-        *last = Last { caller, at, excess, row };
-        if row <= ROW {
-            self.learn(rarity);
+        *last = Last { caller, at, excess };
+        if running.row <= ROW {
+            self.learn(running.rarity(at, self.excess));
         }
         self.excess = self.median(at).unwrap_or(1.0).max(1.0);
     }
@@ -133,8 +124,8 @@ mod tests {
     /// Of a caller whose last requests were so many times as unusual as always.
     fn of(excess: f32, at: Duration) -> Running {
         let mut running = Running::default();
-        (0..200).for_each(|_| running.note((-1.0f32).exp(), at));
-        (0..200).for_each(|_| running.note((-excess).exp(), at));
+        (0..200).for_each(|_| running.note((-1.0f32).exp(), at, 1.0));
+        (0..200).for_each(|_| running.note((-excess).exp(), at, 1.0));
         running
     }
 
@@ -189,7 +180,8 @@ mod tests {
             // Each outcome comes four times.
             let rarity = 1.0 - random.f32();
             for _ in 0..4 {
-                callers[caller].note(rarity, at);
+                let excess = common.excess();
+                callers[caller].note(rarity, at, excess);
                 common.note(caller as u64, &callers[caller], at);
                 let own = callers[caller].rarity(at, common.excess());
                 all += u32::from(number >= 100_000);

@@ -188,6 +188,22 @@ fn a_lasting_change_becomes_usual() {
 }
 
 #[test]
+fn a_flood_does_not_become_usual_by_its_size() {
+    let mut usual = Usual::default();
+    let mut shifts = Shifts::new(1);
+    let of = |requests| Counts {
+        requests,
+        errors: requests / 10,
+        response_bytes: 1_000 * u64::from(requests),
+        paths: 9,
+        rarity: 1.0,
+    };
+    (0..100).for_each(|_| _ = shifts.window(&of(30), &mut usual));
+    (0..30).for_each(|_| _ = shifts.window(&of(1_000_000), &mut usual));
+    assert!(usual.requests < 70.0 && usual.bytes < 70_000.0 && usual.errors < 15.0, "{usual:?}");
+}
+
+#[test]
 fn the_same_seed_says_the_same() {
     let said = |seed| {
         let mut traffic = Traffic::new(3);

@@ -31,12 +31,8 @@ impl World {
         let sample = reservoir::Settings { capacity: 16_384, half_life: Duration::from_secs(86_400), share: 0.1 };
         let ladder =
             Ladder { rungs: LADDER.to_vec(), cool_down: Duration::from_secs(300), throttle: Duration::from_secs(1) };
-        let shared = Shared {
-            profiles: Profiles::new(1_000),
-            fallback: ArcSwapOption::empty(),
-            safety: Safety::new(max_blocked),
-        };
-        let watch = Watch::new("orders".into(), sample, 1);
+        let shared = Shared { profiles: Profiles::new(1_000), fallback: ArcSwapOption::empty() };
+        let watch = Watch::new("orders".into(), sample, max_blocked, 1);
         let mut world = Self { shared, watch, ladder, random: fastrand::Rng::with_seed(1), now: Duration::ZERO };
         world.pass(Duration::from_secs(1_800));
         let rows = world.watch.reservoir.lock().unwrap().rows();

@@ -123,11 +123,12 @@ impl Replay<'_> {
         if outcome.is_failure {
             return;
         }
-        let running = self.profiles.with(place(request), |profile| {
+        let excess = self.common.excess();
+        let running = self.profiles.again(place(request), |profile| {
+            profile.answer(&outcome, &mut row);
             profile.learn(&met, &row);
-            profile.leave(&outcome, &mut row);
             if let Some(model) = self.model {
-                profile.running.note(model.outcome.judge(row.outcome()).rarity, outcome.at);
+                profile.running.note(model.outcome.judge(row.outcome()).rarity, outcome.at, excess);
             }
             profile.running
         });
