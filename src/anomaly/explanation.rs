@@ -64,10 +64,10 @@ impl Explanation {
         Self { reasons: positive.into_iter().take(MOST).map(because).collect() }
     }
 
-    /// Of a request that is as usual, of a caller who is still held for one that was not.
+    /// Of a request that is as usual, of a caller who is held because half of those before it were not.
     pub(super) fn of_hold() -> Self {
         let mut explanation = Self::default();
-        explanation.put_first("hold", "an unusual request of this caller not long ago");
+        explanation.put_first("hold", "half of this caller's requests not long ago were unusual");
         explanation
     }
 
