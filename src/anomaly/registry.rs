@@ -72,11 +72,11 @@ pub enum Outcome {
 /// What is known of a route beside its model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Numbers {
-    /// Requests that are kept to learn from, and those that a first model needs.
+    /// Requests that are kept to learn from.
     pub rows: usize,
-    pub needed: usize,
-    /// Requests that were seen since the route is under watch.
+    /// Requests that were learned from since the route is under watch, kept or not, and how many of them a model needs.
     pub seen: u64,
+    pub needed: usize,
     pub drift: Option<f32>,
 }
 
