@@ -225,7 +225,11 @@ fn callers(
             Auth::None => {
                 let message = format!("`{key}` is about callers, and this route asks nobody who they are");
                 Diagnostic::new(Code::AnomalyCallers, place(key), message)
-                    .label("one unusual request would do this to everybody")
+                    .label(if action == Action::Challenge {
+                        "the caller would be a network, which cannot get a new token"
+                    } else {
+                        "the caller would be a network, which many customers may share"
+                    })
                     .help("write `tag` or `block`, which are about single requests, or ask callers for a credential")
             }
             Auth::Required(access) if action == Action::Challenge && !access.methods.iter().any(has_token) => {
