@@ -152,7 +152,7 @@ async fn a_reload_keeps_what_was_learned_and_where_callers_stand() {
     let mut caller = scene.caller(BOTH[0]).await;
     let acme = &scene.callers[0];
     assert_eq!(odd(&mut caller, acme).await.status, 200);
-    usual(&mut caller, acme).await.refused(429, "ANOMALY_THROTTLED");
+    odd(&mut caller, acme).await.refused(429, "ANOMALY_THROTTLED");
     let another = scene.file.clone().route("second", "auth: none, respond: { body: good }, anomaly: observe");
     let settings = format!("{}, half_life: 2d, caller_share: 50%", scene.settings);
     for routes in [
@@ -162,7 +162,7 @@ async fn a_reload_keeps_what_was_learned_and_where_callers_stand() {
         scene.gateway.reload_with(&routes).await;
         assert_eq!(version(&scene.gateway).await, model);
         assert!(seen(&scene.gateway).await >= learned);
-        usual(&mut caller, acme).await.refused(429, "ANOMALY_THROTTLED");
+        odd(&mut caller, acme).await.refused(429, "ANOMALY_THROTTLED");
     }
 
     // A route that was away begins anew, once housekeeping has let go of the routes before.
@@ -178,5 +178,5 @@ async fn a_reload_keeps_what_was_learned_and_where_callers_stand() {
     scene.reload(&throttle).await;
     let route = orders(&scene.gateway).await;
     assert_eq!((&route["rows"], &route["seen"]), (&json!(0), &json!(0)));
-    assert_eq!(usual(&mut caller, acme).await.status, 200, "nobody stands anywhere yet");
+    assert_eq!(odd(&mut caller, acme).await.status, 200, "nobody stands anywhere yet");
 }
