@@ -17,7 +17,7 @@ use crate::base::clock;
 use crate::snapshot::{CompiledAnomaly, Snapshot};
 use crate::telemetry::metrics::{AnomalyCounts, Metrics, Training};
 
-/// The arrival has half of what a ladder allows; what came of earlier requests has the other half.
+/// The arrival has half of what a ladder allows; outcomes and windows have a quarter each.
 const ARRIVALS: f32 = 0.5;
 /// The population stability index that is taken for drift.
 const DRIFT: f32 = 0.25;
@@ -190,7 +190,8 @@ fn route(name: &str, of: &CompiledAnomaly, registry: &Registry, now: Duration) -
     })
 }
 
-/// From which score of an arrival on it is done, and whether a model of so many rows can find anything that rare.
+/// From which score of an arrival on it is done, and whether the model can find any arrival that rare: outcomes and windows, which may lead to
+/// all rungs but `block`, are not looked at.
 fn rung(action: Action, share: f32, model: Option<&Model>) -> Value {
     let tails = model.map(|model| &model.arrival.tails);
     json!({

@@ -18,6 +18,6 @@ pub mod training;
 pub mod watch;
 
 pub use self::features::{Arrival, Outcome, Row};
-pub use self::ladder::{Action, Safety};
+pub use self::ladder::Action;
 pub use self::model::Model;
 pub use self::watch::{Arrived, Watch};

@@ -19,6 +19,10 @@ use crate::config::checked::anomaly::{AnomalyPolicy, AnomalySettings, MAX_ROWS};
 /// Callers that whoever serves nobody has.
 const FEW: usize = 1_024;
 
+/// Routes that are gone whose models stay in memory, so that one that comes back has its own: 10 MB with a folder, without one that times
+/// `keep`. Those of the others are found in the folder by the next start.
+const GONE: usize = 100;
+
 /// One for a process. Everything in it may be called from any thread; training blocks its caller and nobody else.
 #[derive(Debug)]
 pub struct Registry {
@@ -71,11 +75,11 @@ pub enum Outcome {
 /// What is known of a route beside its model.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Numbers {
-    /// Requests that are kept to learn from, and those that a first model needs.
+    /// Requests that are kept to learn from.
     pub rows: usize,
-    pub needed: usize,
-    /// Requests that were seen since the route is under watch.
+    /// Requests that were learned from since the route is under watch, kept or not, and how many of them a model needs.
     pub seen: u64,
+    pub needed: usize,
     pub drift: Option<f32>,
 }
 
@@ -288,7 +292,8 @@ impl Registry {
             let watched = lock(&self.watched);
             let pinned =
                 watched.values().flat_map(|one| [&one.pinned, &one.shadow]).flatten().cloned().collect::<Vec<_>>();
-            self.models.add(model, keep, &pinned);
+            let runs = |route: &str| watched.get(route).is_some_and(|one| one.watch.strong_count() > 0);
+            self.models.add(model, keep, &pinned, runs);
             match &model.route {
                 None => self.shared.fallback.store(Some(Arc::clone(model))),
                 Some(route) => {
@@ -339,16 +344,23 @@ impl Models {
         })
     }
 
-    /// As the newest; so many of each route stay, and those that are pinned. What is in the folder need not be in memory.
-    fn add(&self, model: &Arc<Model>, number: usize, pinned: &[Arc<str>]) {
+    /// As the newest; so many of each route that runs, or is among the [`GONE`] with the newest models, stay, and those that are pinned.
+    /// What is in the folder need not be in memory.
+    fn add(&self, model: &Arc<Model>, number: usize, pinned: &[Arc<str>], runs: impl Fn(&str) -> bool) {
         let number = if self.folder.is_some() { 1 } else { number };
         let mut kept = lock(&self.kept);
         kept.insert(0, Arc::clone(model));
-        let mut of_route: HashMap<Option<Arc<str>>, usize> = HashMap::new();
+        let mut left: HashMap<Option<Arc<str>>, usize> = HashMap::new();
+        let mut gone = 0;
         kept.retain(|model| {
-            let seen = of_route.entry(model.route.clone()).or_default();
-            *seen += 1;
-            *seen <= number || pinned.contains(&model.version)
+            let left = left.entry(model.route.clone()).or_insert_with(|| {
+                let is_gone = model.route.as_deref().is_some_and(|route| !runs(route));
+                gone += usize::from(is_gone);
+                if is_gone && gone > GONE { 0 } else { number }
+            });
+            let stays = *left > 0;
+            *left = left.saturating_sub(1);
+            stays || pinned.contains(&model.version)
         });
     }
 }

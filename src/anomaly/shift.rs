@@ -119,11 +119,6 @@ impl Shifts {
         Self { seed, trees: None, scores: Scores::default() }
     }
 
-    #[must_use]
-    pub fn seed(&self) -> u64 {
-        self.seed
-    }
-
     /// Judges a window of a caller against those before, and learns it: the share of windows of this route that are as
     /// unusual or more, or `None` as long as too few were seen, of the route or of the caller. Windows without a request are left
     /// out.

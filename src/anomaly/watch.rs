@@ -75,8 +75,15 @@ pub struct Witnesses {
 }
 
 impl Witnesses {
-    const NONE: Self = Self { arrival: 1.0, running: 1.0, window: 1.0 };
+    const NONE: Self = Self::arrival(1.0);
 
+    /// Of a request about which nothing else is known.
+    #[must_use]
+    pub const fn arrival(arrival: f32) -> Self {
+        Self { arrival, running: 1.0, window: 1.0 }
+    }
+
+    /// What a ladder is asked with.
     #[must_use]
     pub fn rarity(self) -> Rarity {
         let own = (2.0 * self.arrival).min(1.0);

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::anomaly::model::Judgement;
 use crate::anomaly::registry::{Numbers, Registry};
+use crate::anomaly::watch::Witnesses;
 use crate::anomaly::{Action, Arrived, Watch};
 use crate::config::checked::anomaly::AnomalyPolicy;
 use crate::telemetry::metrics::{AnomalyMetrics, AnomalyNumbers};
@@ -44,7 +46,8 @@ impl CompiledAnomaly {
             self.metrics.refused();
         }
         if let (Some(model), Some(shadow), Some(share)) = (&arrived.judged, &arrived.shadow, mildest) {
-            self.metrics.compared(model.rarity <= share, shadow.rarity <= share);
+            let is_unusual = |judged: &Judgement| Witnesses::arrival(judged.rarity).rarity().all <= share;
+            self.metrics.compared(is_unusual(model), is_unusual(shadow));
         }
     }
 
@@ -59,3 +62,6 @@ impl CompiledAnomaly {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

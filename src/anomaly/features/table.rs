@@ -86,7 +86,13 @@ pub const FEATURES: &[Feature] = &[
         "As `path_new`, where segments that look like ids (numbers, UUIDs, dates, long tokens) count as one.",
     ),
     feature("distinct_paths", "paths", Arrival, Log, "Distinct paths of the caller in the running window."),
-    feature("time_of_day", "day", Arrival, Cyclic, "Time of the day, UTC."),
+    feature(
+        "time_of_day",
+        "day",
+        Arrival,
+        Cyclic,
+        "Time of the day, UTC. A model of less than a day of requests does not look at it.",
+    ),
     feature("inter_arrival", "ms", Arrival, Log, "Time since the request of the caller before this one."),
     feature("inter_arrival_z", "sd", Arrival, ZScore, "`inter_arrival` against what is usual for the caller."),
     feature(

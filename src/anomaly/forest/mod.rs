@@ -113,7 +113,7 @@ impl Forest {
     }
 
     /// What each column contributed to the score, above (positive) or below what rows of the training have on average: bits, so that
-    /// the score is 2^(sum) times the one of [`baseline`](Self::baseline). As long as the row; zero for a row of another width.
+    /// the score is 2^(sum) times the one of their mean path length. As long as the row; zero for a row of another width.
     ///
     /// Along the path of the row in each tree, every cut is credited with what it changed: the mean path length of all rows of the
     /// training that came to it, less the mean of those on the side that the row took. (As Saabas does for forests that predict, not as
@@ -125,12 +125,6 @@ impl Forest {
         if row.len() == self.columns() && contributions.len() == self.columns() {
             self.credit(row, contributions);
         }
-    }
-
-    /// The score of a row to which no column contributed anything: of the mean path length of the rows of the training.
-    #[must_use]
-    pub fn baseline(&self) -> f32 {
-        path_length::half_to_the(self.mean_length() / self.usual)
     }
 
     /// Little-endian, the same on every machine.

@@ -309,8 +309,9 @@ fn check(forest: &Forest, row: &[f32]) -> Result<(), TestCaseError> {
     let score = forest.score(row);
     prop_assert!(score > 0.0 && score < 1.0, "{score}");
     let bits: f32 = attributed(forest, row).iter().sum();
-    let explained = forest.baseline() * bits.exp2();
-    prop_assert!((explained - score).abs() < 1e-4, "{score}: {} · 2^{bits}", forest.baseline());
+    let baseline = path_length::half_to_the(forest.mean_length() / forest.usual);
+    let explained = baseline * bits.exp2();
+    prop_assert!((explained - score).abs() < 1e-4, "{score}: {baseline} · 2^{bits}");
     Ok(())
 }
 

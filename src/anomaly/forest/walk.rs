@@ -111,7 +111,8 @@ impl Forest {
         }
     }
 
-    /// The mean length of all paths of all rows that trees were grown from.
+    /// The mean length of all paths of all rows that trees were grown from: what contributions are relative to.
+    #[cfg(test)]
     pub(super) fn mean_length(&self) -> f64 {
         self.roots().map(|root| self.mean_at(root)).sum::<f64>() / f64::from(self.trees)
     }

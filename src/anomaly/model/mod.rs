@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::features::{ARRIVAL, COLUMNS, Row};
+use super::features::{ARRIVAL, COLUMNS, Row, columns};
 use super::forest::{Forest, Options, Rows};
 
 pub use self::file::Fault;
@@ -70,6 +70,9 @@ impl Part {
 /// Fewer rows are not enough: what each tree of a forest is grown from.
 pub const MIN_ROWS: usize = 256;
 
+/// A model of less does not look at the time of the day: it knows none but that of its own rows, and everything would be unusual a few hours later.
+const DAY: Duration = Duration::from_hours(24);
+
 impl Model {
     /// A model of these rows; `None` when there are fewer than [`MIN_ROWS`]. The same rows in the same order give the same model.
     #[must_use]
@@ -85,13 +88,18 @@ impl Model {
         }
         let options = Options { seed: seed(rows), ..options };
         let times = || rows.iter().map(|seen| seen.at);
+        let window = (times().min()?, times().max()?);
+        let mut arrivals = columns_of(rows, Row::arrival);
+        if window.1.saturating_sub(window.0) < DAY {
+            without(&mut arrivals, "time_of_day");
+        }
         let model = Self {
             version: "".into(),
             route,
             made_at: now,
-            window: (times().min()?, times().max()?),
+            window,
             rows: u32::try_from(rows.len()).ok()?,
-            arrival: Part::grow(&columns_of(rows, Row::arrival), ARRIVAL, options)?,
+            arrival: Part::grow(&arrivals, ARRIVAL, options)?,
             outcome: Part::grow(
                 &columns_of(rows, Row::outcome),
                 COLUMNS - ARRIVAL,
@@ -152,6 +160,16 @@ pub struct Seen {
 #[must_use]
 pub fn columns_of(rows: &[Seen], part: impl Fn(&Row) -> &[f32]) -> Vec<f32> {
     rows.iter().flat_map(|seen| part(&seen.row)).copied().collect()
+}
+
+/// Takes a feature out of the columns of arrivals. What is missing everywhere is never cut, so whatever it is in a request, it moves no score
+/// and is no reason.
+fn without(arrivals: &mut [f32], feature: &str) {
+    for row in arrivals.chunks_exact_mut(ARRIVAL) {
+        if let Some(values) = row.get_mut(columns(feature)) {
+            values.fill(f32::NAN);
+        }
+    }
 }
 
 /// As a forest wants them.

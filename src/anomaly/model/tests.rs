@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::file::{MAX_BYTES, Reader, opened, sealed};
 use super::folder::{Error, Folder};
 use super::*;
+use crate::anomaly::explanation::Explanation;
 use crate::base::clock;
 
 /// 2026-11-23T14:00:00Z.
@@ -214,6 +215,40 @@ mod making {
         assert_eq!(medians[..2], [3.0, 2.0][..]);
         assert_eq!(medians[2], 1.0, "infinity is no value");
         assert!(super::super::medians(as_rows(&[nan, nan], 1))[0].is_nan());
+    }
+
+    /// As if each came at this time.
+    fn at(rows: &[Seen], when: impl Fn(Duration) -> Duration) -> Vec<Seen> {
+        let moved = |seen: &Seen| {
+            let mut moved = Seen { at: when(seen.at), ..seen.clone() };
+            let (sine, cosine) = (std::f32::consts::TAU * (moved.at.as_secs() % 86_400) as f32 / 86_400.0).sin_cos();
+            moved.row.0[columns("time_of_day")].copy_from_slice(&[sine, cosine]);
+            moved
+        };
+        rows.iter().map(moved).collect()
+    }
+
+    #[test]
+    fn the_time_of_the_day_is_looked_at_by_who_has_seen_a_day() {
+        const HOUR: Duration = Duration::from_hours(1);
+        let rarities = |model: &Model, rows: &[Seen]| -> Vec<f32> {
+            rows.iter().map(|seen| model.arrival.judge(seen.row.arrival()).rarity).collect()
+        };
+        let rows = rows(2_000, 3);
+        // Within ten minutes, and within nine hours of each of two days.
+        let short = at(&rows, |at| MADE + (at - rows[0].at) * 3 / 10);
+        let long = at(&rows, |at| MADE + (at - rows[0].at) * 16 + HOUR * 24 * u32::from(at.as_secs() % 2 == 0));
+        let late = |rows: &[Seen]| at(rows, |at| at + 12 * HOUR);
+
+        let model = Model::make(None, &short, MADE).unwrap();
+        assert_eq!(rarities(&model, &short), rarities(&model, &late(&short)));
+        assert!(model.arrival.medians[columns("time_of_day")].iter().all(|median| median.is_nan()));
+        let why = |seen: &Seen| Explanation::of(&model, &seen.row).reasons;
+        assert!(late(&short).iter().flat_map(why).all(|because| because.feature != "time_of_day"));
+
+        let model = Model::make(None, &long, MADE).unwrap();
+        let mean = |rows: &[Seen]| rarities(&model, rows).iter().sum::<f32>() / rows.len() as f32;
+        assert!(mean(&late(&long)) < 0.8 * mean(&long), "{} {}", mean(&late(&long)), mean(&long));
     }
 
     /// On rows that the forest has not seen, within what the chance of the rows allows.

@@ -138,23 +138,6 @@ impl Profile {
         (self.pace.highest().unwrap_or(GRANTED).max(1.0) / self.pace.weight.max(1.0)).min(1.0)
     }
 
-    /// What is usual for this caller, in the unit of the feature, of a feature that has z-scores (`header_bytes`, not
-    /// `header_bytes_z`); `None` as long as it is not known.
-    #[must_use]
-    pub fn usual(&self, feature: &str) -> Option<f32> {
-        let baseline = match feature {
-            "url_length" => &self.url_length,
-            "header_bytes" => &self.header_bytes,
-            "request_body" => &self.request_body,
-            "inter_arrival" => &self.pace.gap,
-            "request_rate" => &self.pace.rate,
-            "duration" => &self.duration,
-            "response_bytes" => &self.response_bytes,
-            _ => return None,
-        };
-        baseline.usual().map(f32::exp_m1)
-    }
-
     /// Ends the window that runs: tells what was counted in it, and begins the next. The rarity stays, until somebody judges the
     /// window.
     pub fn close_window(&mut self) -> Counts {

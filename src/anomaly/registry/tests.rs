@@ -120,6 +120,25 @@ fn so_many_models_of_a_route_are_kept_and_those_that_are_pinned() {
 }
 
 #[test]
+fn of_routes_that_are_gone_the_newest_models_stay() {
+    let gone = |number: usize| format!("gone-{number}");
+    let models = (0..GONE + 5).rev().map(|at| model(&at.to_string(), Some(&gone(at)), Duration::from_secs(at as u64)));
+    let kept = [model("n", Some("orders"), Duration::ZERO), model("f", None, Duration::ZERO)];
+    let registry = registry(models.chain(kept).collect());
+    let runs = registry.watch(&"orders".into(), &policy(None, None)).unwrap();
+    let pins = registry.watch(&"prices".into(), &policy(Some("2"), None)).unwrap();
+    registry.adopt(&model("p", Some("prices"), HOUR)).unwrap();
+    let versions: Vec<_> = registry.models().iter().map(|model| model.version.to_string()).collect();
+    let mut expected = vec!["p".to_owned()];
+    expected.extend((5..GONE + 5).rev().map(|at| at.to_string()));
+    expected.extend(["2", "n", "f"].map(str::to_owned));
+    assert_eq!(versions, expected, "pinned ones stay, and those of routes that run, however old");
+    let back = registry.watch(&gone(5).into(), &policy(None, None)).unwrap();
+    assert_eq!(version(&back.model).as_deref(), Some("5"));
+    drop((runs, pins));
+}
+
+#[test]
 fn settings_hold_for_watches_that_are_there_and_for_those_to_come() {
     let registry = registry(Vec::new());
     let before = registry.watch(&"orders".into(), &policy(None, None)).unwrap();
@@ -209,7 +228,7 @@ fn a_window_of_a_caller_ends_with_all_others() {
 }
 
 #[test]
-fn a_model_that_came_into_the_folder_since_judges_whoever_names_it() {
+fn a_model_that_came_into_the_folder_since_judges_whoever_names_it_and_all_from_the_next_start() {
     let path = std::env::temp_dir().join(format!("sluice-registry-{}-{:x}", std::process::id(), fastrand::u64(..)));
     let (registry, _) = Registry::open(Some(&path), 1_000).unwrap();
     let mut random = fastrand::Rng::with_seed(1);
@@ -222,5 +241,10 @@ fn a_model_that_came_into_the_folder_since_judges_whoever_names_it() {
     assert_eq!((version(&watch.model), version(&watch.shadow)), (None, Some(Arc::clone(&model.version))));
     registry.watch(&"orders".into(), &policy(Some(&model.version), None)).unwrap();
     assert_eq!(version(&watch.model), Some(Arc::clone(&model.version)));
+    registry.watch(&"orders".into(), &policy(None, None)).unwrap();
+    assert_eq!(version(&watch.model), None, "a reload takes none from the folder that is not named");
+    let (restarted, _) = Registry::open(Some(&path), 1_000).unwrap();
+    let watch = restarted.watch(&"orders".into(), &policy(None, None)).unwrap();
+    assert_eq!(version(&watch.model), Some(model.version), "a start takes the newest");
     std::fs::remove_dir_all(&path).unwrap();
 }

@@ -87,7 +87,7 @@ impl Train {
                 let mut out = String::new();
                 line(&mut out, "model", &told(&model));
                 line(&mut out, "file", &path.display().to_string());
-                let next = "`model` of the route pins this version, `shadow` tries it beside the one that judges";
+                let next = "judges from the next start with this folder on, unless `model` of the route pins another; `shadow` only tries it";
                 line(&mut out, "next", next);
                 print(&out)
             }

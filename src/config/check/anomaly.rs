@@ -171,7 +171,8 @@ fn no_effect(anomaly: &written::AnomalyPolicy, rungs: &[(Action, f32)], reader: 
     let never = [
         ("header", most < Some(Action::Tag), "`tag` or more"),
         ("explain", most < Some(Action::Throttle), "`throttle` or more"),
-        ("throttle", !holds, "`throttle` or `challenge`"),
+        // Where nothing is throttled, it is what is granted to callers whose usual rate is not known yet.
+        ("throttle", most < Some(Action::Throttle), "`throttle` or more"),
         ("cool_down", !holds, "`throttle` or `challenge`"),
     ];
     for (key, is_idle, needed) in never {
@@ -225,7 +226,11 @@ fn callers(
             Auth::None => {
                 let message = format!("`{key}` is about callers, and this route asks nobody who they are");
                 Diagnostic::new(Code::AnomalyCallers, place(key), message)
-                    .label("one unusual request would do this to everybody")
+                    .label(if action == Action::Challenge {
+                        "the caller would be a network, which cannot get a new token"
+                    } else {
+                        "the caller would be a network, which many customers may share"
+                    })
                     .help("write `tag` or `block`, which are about single requests, or ask callers for a credential")
             }
             Auth::Required(access) if action == Action::Challenge && !access.methods.iter().any(has_token) => {

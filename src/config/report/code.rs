@@ -142,7 +142,7 @@ codes! {
     ModelVersion "E1001" "The version of an anomaly model is malformed, or pinned for all routes.";
     AnomalyLadder "E1002" "A ladder of actions has no rung, or one that more requests reach than a milder one.";
     AnomalyClash "E1003" "`ladder` excludes `action` and `contamination`.";
-    AnomalyCallers "E1004" "An action on callers is written for a route that cannot tell them apart, or whose callers have no token to renew.";
+    AnomalyCallers "E1004" "An action on callers is written for a route that knows them by their network only, or whose callers have no token to renew.";
     UnusedUpstream "W0601" "No route uses this upstream.";
     UnregisteredMethod "W0602" "A request method is not registered with IANA; is it a spelling mistake?";
     RepeatedEntry "W0603" "The same entry is listed twice.";

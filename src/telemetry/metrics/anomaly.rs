@@ -47,7 +47,7 @@ impl Training {
 pub struct AnomalyNumbers {
     /// Of the model that judges: when it was made, since 1970 UTC, and of how many requests.
     pub model: Option<(Duration, u32)>,
-    /// Of the requests that a first model needs, in [0, 1].
+    /// Requests learned from since start, of those that a model needs, in [0, 1].
     pub warm_up: f64,
     pub drift: Option<f64>,
 }

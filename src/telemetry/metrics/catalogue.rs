@@ -76,7 +76,7 @@ families! {
     ANOMALY_REFUSED "sluice_anomaly_refused_total" Counter, ["route"] "requests" "Requests that were refused for being unusual: throttled, challenged or blocked.";
     ANOMALY_MODEL_MADE "sluice_anomaly_model_timestamp_seconds" Gauge, ["route"] "seconds since 1970" "When the model that judges a route was made; not there before the first one.";
     ANOMALY_MODEL_ROWS "sluice_anomaly_model_rows" Gauge, ["route"] "requests" "Requests that the model was made from.";
-    ANOMALY_WARM_UP "sluice_anomaly_warm_up_ratio" Gauge, ["route"] "0 to 1" "Requests that were kept to learn from, of those that a first model needs.";
+    ANOMALY_WARM_UP "sluice_anomaly_warm_up_ratio" Gauge, ["route"] "0 to 1" "Requests learned from since start, of the `warm_up` that a model needs, the first or another.";
     ANOMALY_DRIFT "sluice_anomaly_drift_index" Gauge, ["route"] "index" "How far scores have moved from what the model has learned (population stability index); above 0.25 is drift; not there while too few were scored.";
     ANOMALY_SHADOW "sluice_anomaly_shadow_total" Counter, ["route", "agreement"] "requests" "Requests that a model and its shadow have both scored, by which of them takes them for unusual; a route has these series from its first such request on.";
     ANOMALY_TRAININGS "sluice_anomaly_trainings_total" Counter, ["result"] "models" "Attempts to make a model.";

@@ -180,8 +180,8 @@ why        # method";
 
     let json =
         place.run(&["anomaly", "explain", "r-2999", "--model", &version, "--format", "json"]).await.with(0).json();
-    // With its length, which tells the same.
-    let features = &json["arrival"]["features"].as_array().unwrap()[..2];
+    // Beside its length, which tells the same, and how new the client and its network are.
+    let features = &json["arrival"]["features"].as_array().unwrap()[..4];
     let method = features.iter().find(|one| one["feature"] == "method").unwrap();
     assert_eq!((&method["value"], &method["median"]), (&"DELETE".into(), &"GET".into()));
     let why = json["why"].as_array().unwrap();
