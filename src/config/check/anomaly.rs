@@ -171,8 +171,7 @@ fn no_effect(anomaly: &written::AnomalyPolicy, rungs: &[(Action, f32)], reader: 
     let never = [
         ("header", most < Some(Action::Tag), "`tag` or more"),
         ("explain", most < Some(Action::Throttle), "`throttle` or more"),
-        // Where nothing is throttled, it is what is granted to callers whose usual rate is not known yet.
-        ("throttle", most < Some(Action::Throttle), "`throttle` or more"),
+        ("throttle", !holds, "`throttle` or `challenge`"),
         ("cool_down", !holds, "`throttle` or `challenge`"),
     ];
     for (key, is_idle, needed) in never {
