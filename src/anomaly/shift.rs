@@ -16,6 +16,8 @@ mod trees;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Counts {
     pub requests: u32,
+    /// Those of them that were refused as unusual: they do not become usual.
+    pub refused: u32,
     /// Answers of 400 to 499: what the service fails in is nobody's error here.
     pub errors: u32,
     pub response_bytes: u64,
@@ -27,7 +29,7 @@ pub struct Counts {
 
 impl Default for Counts {
     fn default() -> Self {
-        Self { requests: 0, errors: 0, response_bytes: 0, paths: 0, rarity: 1.0 }
+        Self { requests: 0, refused: 0, errors: 0, response_bytes: 0, paths: 0, rarity: 1.0 }
     }
 }
 
@@ -47,10 +49,6 @@ const MEMORY: u32 = 50;
 
 /// Windows of a caller before it is judged: fewer say too little about what is usual.
 const INTRODUCTION: u32 = 5;
-
-/// What is more than so many times the usual is learned as if it were that: so what is usual doubles in six minutes at the fastest, however large a flood, and
-/// a caller that has more to do from now on is usual again within a quarter of an hour.
-const LEARNED: f32 = 2.0;
 
 /// What is added to both sides of a comparison, so that a handful of requests is no shift.
 const PRIOR: f32 = 5.0;
@@ -89,15 +87,12 @@ impl Usual {
     fn learn(&mut self, counts: &Counts) {
         self.windows = (self.windows + 1).min(MEMORY);
         let weight = 1.0 / self.windows as f32;
-        let is_known = self.windows > INTRODUCTION;
-        let learn = |mean: &mut f32, value: f32, prior: f32| {
-            let most = if is_known { LEARNED * (*mean + prior) } else { f32::INFINITY };
-            *mean += weight * (value.min(most) - *mean);
-        };
-        learn(&mut self.requests, counts.requests as f32, PRIOR);
-        learn(&mut self.errors, counts.errors as f32, PRIOR);
-        learn(&mut self.bytes, counts.response_bytes as f32, PRIOR_BYTES * PRIOR);
-        learn(&mut self.paths, counts.paths as f32, PRIOR);
+        let learn = |mean: &mut f32, value: f32| *mean += weight * (value - *mean);
+        let passed = counts.requests.saturating_sub(counts.refused);
+        learn(&mut self.requests, passed as f32);
+        learn(&mut self.errors, counts.errors as f32);
+        learn(&mut self.bytes, counts.response_bytes as f32);
+        learn(&mut self.paths, counts.paths.min(passed) as f32);
     }
 }
 
@@ -127,7 +122,9 @@ impl Shifts {
             return None;
         }
         let point = usual.compare(counts);
-        usual.learn(counts);
+        if counts.refused < counts.requests {
+            usual.learn(counts);
+        }
         let point = point?;
         let trees = self.trees.get_or_insert_with(|| Trees::new(self.seed));
         let score = trees.score(&point);

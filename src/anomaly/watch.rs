@@ -140,14 +140,9 @@ impl Watch {
             running: self.common_share(running),
             window,
         });
-        let mut rarity = witnesses.rarity();
+        let rarity = witnesses.rarity();
         if let (Some(judged), Some(mut drift)) = (judged, unless_taken(&self.drift)) {
             drift.note(judged.rarity);
-        }
-        if let Some(model) = model.filter(|_| rung(ladder, rarity) == Action::Block) {
-            // What its caller did before is not the request's own.
-            let alone = model.arrival.judge(row.without_past().arrival());
-            rarity.own = rarity.own.max((2.0 * alone.rarity).min(1.0));
         }
         let reached = rung(ladder, rarity);
         let passes = Verdict { action: Action::Observe, rarity: rarity.all, wait: None, since: None };
@@ -172,6 +167,7 @@ impl Watch {
                     arrived.held_back = Some(arrived.verdict.action);
                     arrived.verdict = Verdict { action: Action::Tag, ..passes };
                 }
+                profile.counts.refused += u32::from(arrived.verdict.refuses());
             });
         }
         let mildest = ladder.rungs.first().map_or(0.0, |(_, share)| *share);

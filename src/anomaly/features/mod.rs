@@ -56,10 +56,6 @@ pub struct Feature {
     pub transformation: Transformation,
 }
 
-/// Features of the arrival that are about what the caller did before, and not about the request.
-const PAST: [&str; 6] =
-    ["distinct_paths", "inter_arrival", "inter_arrival_z", "request_rate", "request_rate_z", "error_rate"];
-
 /// One request as numbers, in the order of [`FEATURES`]; NaN is missing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row(pub [f32; COLUMNS]);
@@ -68,14 +64,6 @@ impl Row {
     #[must_use]
     pub fn arrival(&self) -> &[f32] {
         self.0.split_at(ARRIVAL).0
-    }
-
-    /// The same request of a caller who did nothing before: what tells of it is missing.
-    #[must_use]
-    pub fn without_past(&self) -> Self {
-        let mut row = self.clone();
-        PAST.iter().flat_map(|name| columns(name)).for_each(|column| row.0[column] = f32::NAN);
-        row
     }
 
     /// What is known once the answer is complete.

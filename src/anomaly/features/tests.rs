@@ -347,13 +347,3 @@ fn documentation_has_the_table() {
         assert!(written == table, "docs/anomaly.md is out of date; run the tests with SLUICE_UPDATE=1");
     }
 }
-
-#[test]
-fn without_its_past_a_request_is_only_what_it_is_itself() {
-    let all = Row([1.0; COLUMNS]);
-    let alone = all.without_past();
-    let missing = (0..COLUMNS).filter(|column| alone.0[*column].is_nan()).filter_map(feature_of);
-    let missing: Vec<&str> = missing.map(|feature| feature.name).collect();
-    assert_eq!(missing.len(), PAST.len());
-    assert!(PAST.iter().all(|name| missing.contains(name)), "{missing:?}");
-}

@@ -23,6 +23,9 @@ const GRANTED: f32 = 60.0;
 /// How much one answer moves the rate of errors.
 const ERROR_WEIGHT: f32 = 1.0 / 32.0;
 
+/// In which half of them is forgotten, when no answers come.
+const ERROR_HALF_LIFE: Duration = Duration::from_secs(600);
+
 /// A caller on a route; 896 bytes at most, and no allocation of its own.
 ///
 /// As long as fewer than 16 requests were seen, nothing is usual and nothing is new: the columns that say so are missing.
@@ -40,6 +43,8 @@ pub struct Profile {
     requests: u16,
     /// Share of errors among the answers.
     errors: f32,
+    /// When the last answer was complete, in seconds.
+    answered: f32,
     pace: Pace,
     url_length: Baseline,
     header_bytes: Baseline,
@@ -95,7 +100,7 @@ impl Profile {
         row[const { column("path_new") }] = new(self.paths.has(met.path));
         row[const { column("path_template_new") }] = new(self.templates.has(met.template));
         row[const { column("distinct_paths") }] = log(self.distinct.estimate());
-        row[const { column("error_rate") }] = self.errors;
+        row[const { column("error_rate") }] = self.errors_at(arrival.at);
 
         self.distinct.note(met.path);
         self.counts.requests = self.counts.requests.saturating_add(1);
@@ -109,7 +114,9 @@ impl Profile {
         row[const { column("duration_z") }] = self.duration.z(row[const { column("duration") }]);
         row[const { column("response_bytes_z") }] = self.response_bytes.z(row[const { column("response_bytes") }]);
         let error = outcome.is_error();
+        self.errors = self.errors_at(outcome.at);
         self.errors += ERROR_WEIGHT * (f32::from(error) - self.errors);
+        self.answered = self.answered.max(outcome.at.as_secs_f32());
         self.counts.errors = self.counts.errors.saturating_add(u32::from(error));
         self.counts.response_bytes = self.counts.response_bytes.saturating_add(outcome.response_bytes);
     }
@@ -136,6 +143,13 @@ impl Profile {
     #[must_use]
     pub fn harm(&self) -> f32 {
         (self.pace.highest().unwrap_or(GRANTED).max(1.0) / self.pace.weight.max(1.0)).min(1.0)
+    }
+
+    /// The share of errors, as far as it is not forgotten: who is refused gets no answers that could lower it.
+    fn errors_at(&self, at: Duration) -> f32 {
+        let pause = (at.as_secs_f32() - self.answered).max(0.0) / ERROR_HALF_LIFE.as_secs_f32();
+        // Between answers that follow each other nothing is forgotten.
+        if pause < 0.01 { self.errors } else { self.errors * (-pause).exp2() }
     }
 
     /// Ends the window that runs: tells what was counted in it, and begins the next. The rarity stays, until somebody judges the

@@ -263,11 +263,14 @@ fn time_that_goes_back_is_no_time() {
 fn errors_add_up() {
     let (mut profile, at) = used_to(100);
     for _ in 0..32 {
-        leave(&mut profile, &Outcome { status: 401, ..ANSWER });
+        leave(&mut profile, &Outcome { at, status: 401, ..ANSWER });
     }
     let row = arrive(&mut profile, &Arrival { at, ..USUAL });
     // 1 - (31/32)^32
     assert!(near(one(&row, "error_rate"), 0.6379), "{}", one(&row, "error_rate"));
+    // Who is refused, or stays away, is not held to it for ever.
+    let row = arrive(&mut profile, &Arrival { at: at + ERROR_HALF_LIFE, ..USUAL });
+    assert!(near(one(&row, "error_rate"), 0.319), "{}", one(&row, "error_rate"));
     assert_eq!(profile.counts.errors, 32);
 }
 
@@ -319,7 +322,7 @@ fn windows_are_counted_and_closed() {
     let counts = profile.close_window();
     assert_eq!((counts.requests, counts.errors, counts.response_bytes), (200, 1, 1_000_007));
     assert!(counts.paths.abs_diff(20) <= 1, "{}", counts.paths);
-    let next = Counts { requests: 0, errors: 0, response_bytes: 0, paths: 0, rarity: 0.25 };
+    let next = Counts { rarity: 0.25, ..Counts::default() };
     assert_eq!((profile.counts, profile.close_window()), (next, next));
     assert_eq!(one(&arrive(&mut profile, &Arrival { at, ..USUAL }), "distinct_paths"), 0.0);
     assert_eq!((profile.close_window().requests, profile.close_window().rarity), (1, 0.25));

@@ -76,7 +76,13 @@ impl Traffic {
         let mut seen = vec![false; caller.paths as usize];
         (0..requests).for_each(|_| seen[(self.random.f32().powi(2) * caller.paths as f32) as usize] = true);
         let paths = seen.iter().filter(|seen| **seen).count();
-        Counts { requests, errors: errors as u32, response_bytes: bytes as u64, paths: paths as u32, rarity: 1.0 }
+        Counts {
+            requests,
+            errors: errors as u32,
+            response_bytes: bytes as u64,
+            paths: paths as u32,
+            ..Counts::default()
+        }
     }
 
     /// One window of all callers; one of them attacks. What was said of the attacker, and of the others.
@@ -188,19 +194,16 @@ fn a_lasting_change_becomes_usual() {
 }
 
 #[test]
-fn a_flood_does_not_become_usual_by_its_size() {
-    let mut usual = Usual::default();
-    let mut shifts = Shifts::new(1);
-    let of = |requests| Counts {
-        requests,
-        errors: requests / 10,
-        response_bytes: 1_000 * u64::from(requests),
-        paths: 9,
-        rarity: 1.0,
-    };
-    (0..100).for_each(|_| _ = shifts.window(&of(30), &mut usual));
-    (0..30).for_each(|_| _ = shifts.window(&of(1_000_000), &mut usual));
-    assert!(usual.requests < 70.0 && usual.bytes < 70_000.0 && usual.errors < 15.0, "{usual:?}");
+fn what_is_refused_does_not_become_usual() {
+    let (mut usual, mut shifts) = (Usual::default(), Shifts::new(1));
+    let counts = Counts { requests: 30, errors: 3, response_bytes: 30_000, paths: 9, ..Counts::default() };
+    (0..100).for_each(|_| _ = shifts.window(&counts, &mut usual));
+    let before = usual;
+    let flood = Counts { requests: 100_000, paths: 900, ..counts };
+    (0..100).for_each(|_| _ = shifts.window(&Counts { refused: 100_000, ..flood }, &mut usual));
+    assert_eq!(usual, before);
+    (0..100).for_each(|_| _ = shifts.window(&Counts { refused: 99_970, ..flood }, &mut usual));
+    assert!((29.9..30.1).contains(&usual.requests) && usual.paths <= 30.0, "{usual:?}");
 }
 
 #[test]
@@ -221,7 +224,7 @@ proptest! {
     fn whatever_is_counted_has_a_rarity(windows in proptest::collection::vec(any::<(u32, u32, u64, u32)>(), 0..700)) {
         let (mut shifts, mut usual) = (Shifts::new(1), Usual::default());
         for (requests, errors, response_bytes, paths) in windows {
-            let counts = Counts { requests, errors, response_bytes, paths, rarity: 1.0 };
+            let counts = Counts { requests, errors, response_bytes, paths, ..Counts::default() };
             if let Some(rarity) = shifts.window(&counts, &mut usual) {
                 prop_assert!(rarity > 0.0 && rarity <= 1.0, "{rarity}");
             }
