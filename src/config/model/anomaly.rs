@@ -57,7 +57,7 @@ model! {
         optional half_life: Duration = time(defaults::HALF_LIFE),
         /// The most of what is learned from that one caller may have.
         optional caller_share: Share = share(defaults::CALLER_SHARE),
-        /// The most of all requests of this gateway that may be blocked, or begin a time of throttling or challenges.
+        /// The most of the requests of each route that may be refused as unusual, of what callers usually send.
         optional max_blocked: Share = share(defaults::MAX_BLOCKED),
         /// Models of a route that are kept in the folder.
         optional keep: Count = defaults::KEEP_MODELS,
