@@ -84,7 +84,6 @@ impl Builder {
             written_issuers: &routes.issuers,
             unsigned: unsigned.as_deref(),
         };
-        self.lasting.anomaly.configure(&routes.anomaly);
         let matches: Vec<_> = routes.routes.iter().map(|route| &route.matches).collect();
         let table = Table::build(&matches);
         let compiled: Vec<_> = routes.routes.into_iter().map(|route| self.route(route, &built)).collect();
@@ -109,6 +108,7 @@ impl Builder {
             routes: compiled,
             upstreams,
             gate,
+            anomaly: routes.anomaly,
             report,
             caches,
             unrouted: self.metrics.unrouted(),
