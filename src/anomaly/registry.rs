@@ -166,12 +166,17 @@ impl Registry {
             version.as_ref().map(|version| self.models.pinned(key, version)).transpose().map(Option::flatten)
         };
         let pins = Pins { model: pinned("model", &policy.model)?, shadow: pinned("shadow", &policy.shadow)? };
-        let running = lock(&self.watched).get(route).and_then(|one| one.watch.upgrade());
-        let watch = running.unwrap_or_else(|| {
+        let watch = self.running(route).unwrap_or_else(|| {
             let settings = self.settings();
             Arc::new(Watch::new(Arc::clone(route), sample(&settings), settings.max_blocked, fastrand::u64(..)))
         });
         Ok((watch, pins))
+    }
+
+    /// The watch of a route that somebody has.
+    #[must_use]
+    pub fn running(&self, route: &str) -> Option<Arc<Watch>> {
+        lock(&self.watched).get(route).and_then(|one| one.watch.upgrade())
     }
 
     /// From now on a route is judged by what its policy names, or by its newest model.

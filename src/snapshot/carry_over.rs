@@ -203,7 +203,9 @@ impl Builder {
             let anomaly = anomaly.transpose().map_err(|problem| vec![problem])?;
             Ok(CompiledAction { guard, request_edits, cache, anomaly, invalidates, written, target })
         });
-        CompiledRoute { log_name: Escaped::new(&name), name, at, matches, action, metrics }
+        let is_checked = action.as_ref().is_ok_and(|action| action.anomaly.is_some());
+        let learned = if is_checked { None } else { self.lasting.anomaly.running(&name) };
+        CompiledRoute { log_name: Escaped::new(&name), name, at, matches, action, learned, metrics }
     }
 
     fn upstream(

@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
+use crate::anomaly::Watch;
 use crate::base::location::Location;
 use crate::config::checked::anomaly::AnomalySettings;
 use crate::config::checked::{HeaderEdits, RouteAction};
@@ -60,6 +61,8 @@ pub struct CompiledRoute {
     pub matches: RouteMatch,
     /// Or what is wrong with it.
     pub action: Result<CompiledAction, Vec<String>>,
+    /// What a route of this name has learned that is closed now, or not checked: kept for when it is again.
+    pub learned: Option<Arc<Watch>>,
     pub metrics: RouteMetrics,
 }
 
