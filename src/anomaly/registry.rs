@@ -162,8 +162,11 @@ impl Registry {
     ///
     /// A model that is pinned is not there: such a route has to be closed, not left without checks.
     pub fn find(&self, route: &Arc<str>, policy: &AnomalyPolicy) -> Result<(Arc<Watch>, Pins), String> {
-        let pinned = |key: &str, version: &Option<Arc<str>>| {
-            version.as_ref().map(|version| self.models.pinned(key, version)).transpose().map(Option::flatten)
+        let pinned = |key: &str, version: &Option<Arc<str>>| match version {
+            Some(version) => {
+                self.judging(version).map_or_else(|| self.models.pinned(key, version), |model| Ok(Some(model)))
+            }
+            None => Ok(None),
         };
         let pins = Pins { model: pinned("model", &policy.model)?, shadow: pinned("shadow", &policy.shadow)? };
         let watch = self.running(route).unwrap_or_else(|| {
@@ -177,6 +180,15 @@ impl Registry {
     #[must_use]
     pub fn running(&self, route: &str) -> Option<Arc<Watch>> {
         lock(&self.watched).get(route).and_then(|one| one.watch.upgrade())
+    }
+
+    /// What judges, or accompanies, some route right now, whatever has become of its file: another gateway with the same folder, and without the
+    /// pin, may have removed it.
+    fn judging(&self, version: &str) -> Option<Arc<Model>> {
+        let watched = lock(&self.watched);
+        let watches = watched.values().filter_map(|one| one.watch.upgrade());
+        let mut models = watches.flat_map(|watch| [watch.model.load_full(), watch.shadow.load_full()]).flatten();
+        models.find(|model| *model.version == *version)
     }
 
     /// From now on a route is judged by what its policy names, or by its newest model.

@@ -252,24 +252,67 @@ fn a_window_of_a_caller_ends_with_all_others() {
     assert_eq!(registry.shared.profiles.with(place, |profile| profile.counts.requests), 0);
 }
 
-#[test]
-fn a_model_that_came_into_the_folder_since_judges_whoever_names_it_and_all_from_the_next_start() {
-    let path = std::env::temp_dir().join(format!("sluice-registry-{}-{:x}", std::process::id(), fastrand::u64(..)));
-    let (registry, _) = Registry::open(Some(&path), 1_000).unwrap();
-    let mut random = fastrand::Rng::with_seed(1);
+/// Removed in the end.
+struct Temporary(std::path::PathBuf);
+
+impl Temporary {
+    fn new() -> Self {
+        let name = format!("sluice-registry-{}-{:x}", std::process::id(), fastrand::u64(..));
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn folder(&self) -> Folder {
+        Folder::open(&self.0).unwrap()
+    }
+
+    fn registry(&self) -> Registry {
+        Registry::open(Some(&self.0), 1_000).unwrap().0
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// As the folder has it, made after so many hours.
+fn made(route: &str, hours: u32) -> Model {
+    let mut random = fastrand::Rng::with_seed(hours.into());
     let mut seen = |caller| Seen { caller, at: HOUR, row: crate::anomaly::Row(std::array::from_fn(|_| random.f32())) };
     let rows: Vec<Seen> = (0..300).map(&mut seen).collect();
-    let model = Model::make(Some("orders".into()), &rows, HOUR).unwrap();
+    Model::make(Some(route.into()), &rows, hours * HOUR).unwrap()
+}
+
+#[test]
+fn a_model_that_came_into_the_folder_since_judges_whoever_names_it_and_all_from_the_next_start() {
+    let temporary = Temporary::new();
+    let registry = temporary.registry();
+    let model = made("orders", 1);
     assert!(registry.find(&"orders".into(), &policy(Some(&model.version), None)).is_err());
-    Folder::open(&path).unwrap().save(&model, 5, &[]).unwrap();
+    temporary.folder().save(&model, 5, &[]).unwrap();
     let watch = under_watch(&registry, &"orders".into(), &policy(None, Some(&model.version)));
     assert_eq!((version(&watch.model), version(&watch.shadow)), (None, Some(Arc::clone(&model.version))));
     under_watch(&registry, &"orders".into(), &policy(Some(&model.version), None));
     assert_eq!(version(&watch.model), Some(Arc::clone(&model.version)));
     under_watch(&registry, &"orders".into(), &policy(None, None));
     assert_eq!(version(&watch.model), None, "a reload takes none from the folder that is not named");
-    let (restarted, _) = Registry::open(Some(&path), 1_000).unwrap();
-    let watch = under_watch(&restarted, &"orders".into(), &policy(None, None));
+    let watch = under_watch(&temporary.registry(), &"orders".into(), &policy(None, None));
     assert_eq!(version(&watch.model), Some(model.version), "a start takes the newest");
-    std::fs::remove_dir_all(&path).unwrap();
+}
+
+#[test]
+fn a_pinned_model_that_judges_outlives_its_file() {
+    let temporary = Temporary::new();
+    let models = [made("orders", 1), made("orders", 2), made("orders", 3)];
+    models.iter().for_each(|model| drop(temporary.folder().save(model, 5, &[]).unwrap()));
+    let registry = temporary.registry();
+    let pinned = policy(Some(&models[0].version), Some(&models[1].version));
+    let watch = under_watch(&registry, &"orders".into(), &pinned);
+    temporary.folder().save(&models[2], 1, &[]).unwrap();
+    under_watch(&registry, &"orders".into(), &pinned);
+    assert_eq!(version(&watch.model).as_ref(), Some(&models[0].version));
+    assert_eq!(version(&watch.shadow).as_ref(), Some(&models[1].version));
+    assert!(registry.find(&"prices".into(), &pinned).is_ok(), "nor is it gone for other routes");
+    assert!(temporary.registry().find(&"orders".into(), &pinned).is_err(), "but for the next start");
 }
