@@ -117,7 +117,7 @@ impl Registry {
     /// The folder cannot be made.
     pub fn open(folder: Option<&Path>, callers: usize) -> Result<(Self, Vec<folder::Error>), folder::Error> {
         let folder = folder.map(Folder::open).transpose()?;
-        let (models, damaged) = folder.as_ref().map(|folder| folder.load_current(&[])).unwrap_or_default();
+        let (models, damaged) = folder.as_ref().map(|folder| folder.load_current()).unwrap_or_default();
         let registry = Self::new(Models { folder, is_detached: false, kept: Mutex::new(models) }, callers);
         let fallback = registry.models.newest(None);
         lock(&registry.fallback).last = fallback.as_ref().map(|model| model.made_at);
@@ -164,7 +164,7 @@ impl Registry {
     pub fn find(&self, route: &Arc<str>, policy: &AnomalyPolicy) -> Result<(Arc<Watch>, Pins), String> {
         let pinned = |key: &str, version: &Option<Arc<str>>| match version {
             Some(version) => {
-                self.judging(version).map_or_else(|| self.models.pinned(key, version), |model| Ok(Some(model)))
+                self.judging(version).map_or_else(|| self.models.pinned(route, key, version), |model| Ok(Some(model)))
             }
             None => Ok(None),
         };

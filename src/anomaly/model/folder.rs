@@ -65,14 +65,14 @@ impl Folder {
         let (files, mut errors) = self.files();
         let mut models = Vec::new();
         for file in files {
-            read(&file.path, &mut models, &mut errors);
+            models.extend(read(&file.path, &mut errors).map(Arc::new));
         }
         (newest_first(models), errors)
     }
 
-    /// What a gateway needs: of each route the newest that can be read, and all that are pinned; the newest first. The others are not read.
+    /// What a gateway needs: of each route the newest that can be read; the newest first. The others are not read.
     #[must_use]
-    pub fn load_current(&self, pinned: &[Arc<str>]) -> (Vec<Arc<Model>>, Vec<Error>) {
+    pub fn load_current(&self) -> (Vec<Arc<Model>>, Vec<Error>) {
         let (files, mut errors) = self.files();
         let mut routes: BTreeMap<String, Vec<Named>> = BTreeMap::new();
         for file in files {
@@ -81,14 +81,28 @@ impl Folder {
         let mut models = Vec::new();
         for mut files in routes.into_values() {
             files.sort_unstable_by(|a, b| b.version.cmp(&a.version));
-            let mut has_newest = false;
-            for file in files {
-                if !has_newest || is_pinned(&file.version, pinned) {
-                    has_newest |= read(&file.path, &mut models, &mut errors);
-                }
-            }
+            models.extend(files.iter().find_map(|file| read(&file.path, &mut errors)).map(Arc::new));
         }
         (newest_first(models), errors)
+    }
+
+    /// The model of this version; of this route, most likely. Reads no other; the names of all only when it is of another route.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a file that is called so.
+    pub fn find(&self, route: Option<&str>, version: &str) -> Result<Option<Arc<Model>>, Error> {
+        let mut errors = Vec::new();
+        let mut of = |path: &Path| read(path, &mut errors).filter(|model| *model.version == *version).map(Arc::new);
+        let found = of(&self.file(&name_of(route), version)).or_else(|| {
+            let entries = fs::read_dir(&self.path).ok()?.flatten();
+            let named = entries.filter_map(|entry| named(&entry)).filter(|file| file.version == version);
+            named.map(|file| file.path).find_map(|path| of(&path))
+        });
+        match (found, errors.pop()) {
+            (None, Some(error)) => Err(error),
+            (found, _) => Ok(found),
+        }
     }
 
     /// Writes a model whole or not at all, and removes the oldest of its route beyond so many, but for those that are pinned and this one.
@@ -98,7 +112,7 @@ impl Folder {
     /// The disk, or a model that is too large to be read again. A model that was written stays when others cannot be removed.
     pub fn save(&self, model: &Model, keep: usize, pinned: &[Arc<str>]) -> Result<PathBuf, Error> {
         let route = name_of(model.route.as_deref());
-        let path = self.path.join(format!("{route}--{}.{EXTENSION}", model.version));
+        let path = self.file(&route, &model.version);
         let bytes = model.to_bytes();
         if bytes.len() > MAX_BYTES {
             return Err(Error::Damaged { path, fault: Fault("too large for a model") });
@@ -134,6 +148,10 @@ impl Folder {
         found.retain(|file| file.version != saved && !is_pinned(&file.version, pinned));
         found.sort_unstable_by(|a, b| b.version.cmp(&a.version));
         found.iter().skip(keep.saturating_sub(1)).try_for_each(|file| remove(&file.path))
+    }
+
+    fn file(&self, route: &str, version: &str) -> PathBuf {
+        self.path.join(format!("{route}--{version}.{EXTENSION}"))
     }
 
     fn files(&self) -> (Vec<Named>, Vec<Error>) {
@@ -175,21 +193,18 @@ fn named(entry: &DirEntry) -> Option<Named> {
     Some(Named { route: route.to_owned(), version: version.to_owned(), path })
 }
 
-/// Whether it is a model.
-fn read(path: &Path, models: &mut Vec<Arc<Model>>, errors: &mut Vec<Error>) -> bool {
+/// `None` with what is wrong with it, or of a file that is gone.
+fn read(path: &Path, errors: &mut Vec<Error>) -> Option<Model> {
     let mut bytes = Vec::new();
     let result = File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
     match result.map(|_| Model::from_bytes(&bytes)) {
-        Ok(Ok(model)) => {
-            models.push(Arc::new(model));
-            return true;
-        }
+        Ok(Ok(model)) => return Some(model),
         Ok(Err(fault)) => errors.push(Error::Damaged { path: path.to_owned(), fault }),
         // Removed since the folder was read.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(source) => errors.push(Error::Io { path: path.to_owned(), source }),
     }
-    false
+    None
 }
 
 fn newest_first(mut models: Vec<Arc<Model>>) -> Vec<Arc<Model>> {

@@ -384,11 +384,30 @@ mod in_a_folder {
         let versions =
             |models: &[Arc<Model>]| models.iter().map(|model| Arc::clone(&model.version)).collect::<Vec<_>>();
         assert_eq!(versions(&loaded), models.iter().map(|model| Arc::clone(&model.version)).collect::<Vec<_>>());
-        let (current, _) = folder.load_current(&[]);
+        let (current, _) = folder.load_current();
         assert_eq!(versions(&current), versions(&loaded[..2]));
-        let (current, _) = folder.load_current(&[Arc::clone(&models[2].version)]);
-        assert_eq!(versions(&current), versions(&loaded));
         assert!(temporary.files().iter().all(|name| name.ends_with(".model")), "{:?}", temporary.files());
+    }
+
+    #[test]
+    fn a_version_is_found_and_no_other_file_is_read() {
+        let temporary = Temporary::new("find");
+        let folder = temporary.folder();
+        let models = [model(Some("a"), 1), model(Some("a"), 2), model(None, 3)];
+        models.iter().for_each(|model| drop(folder.save(model, 5, &[]).unwrap()));
+        for name in temporary.files().iter().filter(|name| !name.contains(&*models[0].version)) {
+            fs::write(folder.path().join(name), "no model").unwrap();
+        }
+        for route in [Some("a"), Some("b"), None] {
+            let found = folder.find(route, &models[0].version).unwrap().unwrap();
+            assert_eq!(found.version, models[0].version);
+            assert!(matches!(folder.find(route, &models[1].version), Err(Error::Damaged { .. })), "{route:?}");
+            assert!(folder.find(route, "20200101T000000Z-00000000").unwrap().is_none());
+        }
+        // What is in a file is what counts.
+        let lies = folder.path().join(format!("a--{}.model", models[1].version));
+        fs::copy(folder.path().join(format!("a--{}.model", models[0].version)), lies).unwrap();
+        assert!(folder.find(Some("a"), &models[1].version).unwrap().is_none());
     }
 
     #[test]
@@ -421,7 +440,7 @@ mod in_a_folder {
         fs::write(&path, bytes).unwrap();
         fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
         fs::write(folder.path().join(".1-2.tmp"), "being written").unwrap();
-        for (models, errors) in [folder.load(), folder.load_current(&[])] {
+        for (models, errors) in [folder.load(), folder.load_current()] {
             assert_eq!(models.len(), 1);
             assert!(matches!(&errors[..], [Error::Damaged { path: named, .. }] if *named == path), "{errors:?}");
             assert!(errors[0].to_string().starts_with(path.to_str().unwrap()));

@@ -26,22 +26,21 @@ impl Models {
         lock(&self.kept).iter().find(|model| model.route.as_deref() == route).cloned()
     }
 
-    pub(super) fn pinned(&self, key: &str, version: &str) -> Result<Option<Arc<Model>>, String> {
-        let found = lock(&self.kept).iter().find(|model| *model.version == *version).cloned();
-        if found.is_some() || self.is_detached {
-            return Ok(found);
+    /// That a policy of this route names. It may have come since the start: made from a log, or by another gateway. It judges whoever names it,
+    /// and nobody else.
+    pub(super) fn pinned(&self, route: &str, key: &str, version: &str) -> Result<Option<Arc<Model>>, String> {
+        let kept = lock(&self.kept).iter().find(|model| *model.version == *version).cloned();
+        if kept.is_some() || self.is_detached {
+            return Ok(kept);
         }
-        if let Some(folder) = &self.folder {
-            // It may have come since: made from a log, or by another gateway. It judges whoever names it, and nobody else.
-            let (models, _) = folder.load_current(&[Arc::from(version)]);
-            if let Some(found) = models.into_iter().find(|model| *model.version == *version) {
-                return Ok(Some(found));
-            }
+        let Some(folder) = &self.folder else {
+            return Err(format!("anomaly.{key}: there is no model `{version}`: gateway.yaml says no `anomaly.folder`"));
+        };
+        match folder.find(Some(route), version) {
+            Ok(Some(found)) => Ok(Some(found)),
+            Ok(None) => Err(format!("anomaly.{key}: there is no model `{version}` in {}", folder.path().display())),
+            Err(error) => Err(format!("anomaly.{key}: {error}")),
         }
-        Err(match &self.folder {
-            Some(folder) => format!("anomaly.{key}: there is no model `{version}` in {}", folder.path().display()),
-            None => format!("anomaly.{key}: there is no model `{version}`: gateway.yaml says no `anomaly.folder`"),
-        })
     }
 
     /// As the newest; so many of each route that runs, or is among the [`GONE`] with the newest models, stay, and those that are pinned.
