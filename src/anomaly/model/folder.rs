@@ -34,7 +34,10 @@ pub enum Error {
     TooMany { path: PathBuf, most: usize },
 }
 
-const MAX_FILES: usize = 4_096;
+/// Of files whose names are looked at: 20 MB of them.
+const MAX_NAMES: usize = 131_072;
+/// Of files that are read at a time.
+const MAX_READ: usize = 4_096;
 /// In place of a route, for the model of those that have none: no name of a route begins like this.
 const FALLBACK: &str = "_";
 const EXTENSION: &str = "model";
@@ -59,13 +62,17 @@ impl Folder {
         &self.path
     }
 
-    /// Every model that can be read, the newest first, and what is wrong with the others. At most 4096 of them.
+    /// Every model that can be read, the newest first, and what is wrong with the others. Of more than 4096 files the newest.
     #[must_use]
     pub fn load(&self) -> (Vec<Arc<Model>>, Vec<Error>) {
-        let (files, mut errors) = self.files();
+        let (mut files, mut errors) = self.files();
+        if files.len() > MAX_READ {
+            files.truncate(MAX_READ);
+            errors.push(self.too_many(MAX_READ));
+        }
         let mut models = Vec::new();
         for file in files {
-            models.extend(read(&file.path, &mut errors).map(Arc::new));
+            models.extend(self.read(&file, &mut errors).map(Arc::new));
         }
         (newest_first(models), errors)
     }
@@ -74,16 +81,22 @@ impl Folder {
     #[must_use]
     pub fn load_current(&self) -> (Vec<Arc<Model>>, Vec<Error>) {
         let (files, mut errors) = self.files();
-        let mut routes: BTreeMap<String, Vec<Named>> = BTreeMap::new();
+        let mut current: BTreeMap<Box<str>, Arc<Model>> = BTreeMap::new();
+        let mut budget = MAX_READ;
         for file in files {
-            routes.entry(file.route.clone()).or_default().push(file);
+            if current.contains_key(&file.route) {
+                continue;
+            }
+            if budget == 0 {
+                errors.push(self.too_many(MAX_READ));
+                break;
+            }
+            budget -= 1;
+            if let Some(model) = self.read(&file, &mut errors) {
+                current.insert(file.route, Arc::new(model));
+            }
         }
-        let mut models = Vec::new();
-        for mut files in routes.into_values() {
-            files.sort_unstable_by(|a, b| b.version.cmp(&a.version));
-            models.extend(files.iter().find_map(|file| read(&file.path, &mut errors)).map(Arc::new));
-        }
-        (newest_first(models), errors)
+        (newest_first(current.into_values().collect()), errors)
     }
 
     /// The model of this version; of this route, most likely. Reads no other; the names of all only when it is of another route.
@@ -93,11 +106,11 @@ impl Folder {
     /// What is wrong with a file that is called so.
     pub fn find(&self, route: Option<&str>, version: &str) -> Result<Option<Arc<Model>>, Error> {
         let mut errors = Vec::new();
-        let mut of = |path: &Path| read(path, &mut errors).filter(|model| *model.version == *version).map(Arc::new);
-        let found = of(&self.file(&name_of(route), version)).or_else(|| {
-            let entries = fs::read_dir(&self.path).ok()?.flatten();
-            let named = entries.filter_map(|entry| named(&entry)).filter(|file| file.version == version);
-            named.map(|file| file.path).find_map(|path| of(&path))
+        let mut of =
+            |file: &Named| self.read(file, &mut errors).filter(|model| *model.version == *version).map(Arc::new);
+        let found = of(&Named { route: name_of(route).into(), version: version.into() }).or_else(|| {
+            let named = fs::read_dir(&self.path).ok()?.flatten().filter_map(|entry| named(&entry));
+            named.filter(|file| *file.version == *version).find_map(|file| of(&file))
         });
         match (found, errors.pop()) {
             (None, Some(error)) => Err(error),
@@ -111,14 +124,14 @@ impl Folder {
     ///
     /// The disk, or a model that is too large to be read again. A model that was written stays when others cannot be removed.
     pub fn save(&self, model: &Model, keep: usize, pinned: &[Arc<str>]) -> Result<PathBuf, Error> {
-        let route = name_of(model.route.as_deref());
-        let path = self.file(&route, &model.version);
+        let saved = Named { route: name_of(model.route.as_deref()).into(), version: (*model.version).into() };
+        let path = self.path_of(&saved);
         let bytes = model.to_bytes();
         if bytes.len() > MAX_BYTES {
             return Err(Error::Damaged { path, fault: Fault("too large for a model") });
         }
         self.write(&path, &bytes).map_err(failed(&path))?;
-        self.prune(&route, &model.version, keep, pinned)?;
+        self.prune(&saved, keep, pinned)?;
         Ok(path)
     }
 
@@ -136,24 +149,29 @@ impl Folder {
         File::open(&self.path)?.sync_all()
     }
 
-    fn prune(&self, route: &str, saved: &str, keep: usize, pinned: &[Arc<str>]) -> Result<(), Error> {
+    fn prune(&self, saved: &Named, keep: usize, pinned: &[Arc<str>]) -> Result<(), Error> {
         let mut found: Vec<Named> = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(failed(&self.path))? {
             let entry = entry.map_err(failed(&self.path))?;
             if is_abandoned(&entry) {
                 remove(&entry.path())?;
             }
-            found.extend(named(&entry).filter(|file| file.route == route));
+            found.extend(named(&entry).filter(|file| file.route == saved.route));
         }
-        found.retain(|file| file.version != saved && !is_pinned(&file.version, pinned));
+        found.retain(|file| file.version != saved.version && !is_pinned(&file.version, pinned));
         found.sort_unstable_by(|a, b| b.version.cmp(&a.version));
-        found.iter().skip(keep.saturating_sub(1)).try_for_each(|file| remove(&file.path))
+        found.iter().skip(keep.saturating_sub(1)).try_for_each(|file| remove(&self.path_of(file)))
     }
 
-    fn file(&self, route: &str, version: &str) -> PathBuf {
-        self.path.join(format!("{route}--{version}.{EXTENSION}"))
+    fn path_of(&self, file: &Named) -> PathBuf {
+        self.path.join(format!("{}--{}.{EXTENSION}", file.route, file.version))
     }
 
+    fn too_many(&self, most: usize) -> Error {
+        Error::TooMany { path: self.path.clone(), most }
+    }
+
+    /// The newest first, as they are called.
     fn files(&self) -> (Vec<Named>, Vec<Error>) {
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
@@ -162,25 +180,42 @@ impl Folder {
         let (mut files, mut errors) = (Vec::new(), Vec::new());
         for entry in entries {
             match entry {
+                Ok(_) if files.len() == MAX_NAMES => {
+                    errors.push(self.too_many(MAX_NAMES));
+                    break;
+                }
                 Ok(entry) => files.extend(named(&entry)),
-                Err(error) => errors.push(failed(&self.path)(error)),
-            }
-            if files.len() > MAX_FILES {
-                files.truncate(MAX_FILES);
-                errors.push(Error::TooMany { path: self.path.clone(), most: MAX_FILES });
-                break;
+                Err(error) => {
+                    errors.push(failed(&self.path)(error));
+                    break;
+                }
             }
         }
+        files.sort_unstable_by(|a, b| b.version.cmp(&a.version));
         (files, errors)
+    }
+
+    /// `None` with what is wrong with it, or of a file that is gone.
+    fn read(&self, file: &Named, errors: &mut Vec<Error>) -> Option<Model> {
+        let path = self.path_of(file);
+        let mut bytes = Vec::new();
+        let result = File::open(&path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
+        match result.map(|_| Model::from_bytes(&bytes)) {
+            Ok(Ok(model)) => return Some(model),
+            Ok(Err(fault)) => errors.push(Error::Damaged { path, fault }),
+            // Removed since the folder was read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => errors.push(Error::Io { path, source }),
+        }
+        None
     }
 }
 
 /// A file, as it is called; what is in it may be something else.
 struct Named {
-    path: PathBuf,
     /// As [`name_of`] writes it.
-    route: String,
-    version: String,
+    route: Box<str>,
+    version: Box<str>,
 }
 
 fn named(entry: &DirEntry) -> Option<Named> {
@@ -190,21 +225,7 @@ fn named(entry: &DirEntry) -> Option<Named> {
     if path.extension() != Some(OsStr::new(EXTENSION)) || route.starts_with('.') {
         return None;
     }
-    Some(Named { route: route.to_owned(), version: version.to_owned(), path })
-}
-
-/// `None` with what is wrong with it, or of a file that is gone.
-fn read(path: &Path, errors: &mut Vec<Error>) -> Option<Model> {
-    let mut bytes = Vec::new();
-    let result = File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
-    match result.map(|_| Model::from_bytes(&bytes)) {
-        Ok(Ok(model)) => return Some(model),
-        Ok(Err(fault)) => errors.push(Error::Damaged { path: path.to_owned(), fault }),
-        // Removed since the folder was read.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => errors.push(Error::Io { path: path.to_owned(), source }),
-    }
-    None
+    Some(Named { route: route.into(), version: version.into() })
 }
 
 fn newest_first(mut models: Vec<Arc<Model>>) -> Vec<Arc<Model>> {

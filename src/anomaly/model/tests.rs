@@ -411,6 +411,27 @@ mod in_a_folder {
     }
 
     #[test]
+    fn however_many_files_there_are_the_newest_of_each_route_is_read() {
+        let temporary = Temporary::new("many");
+        let folder = temporary.folder();
+        let models = [model(Some("a"), 2), model(Some("b"), 1)];
+        models.iter().for_each(|model| drop(folder.save(model, 5, &[]).unwrap()));
+        for at in 0..4_200 {
+            fs::write(folder.path().join(format!("a--20260101T000000Z-{at:08x}.model")), "").unwrap();
+        }
+        let versions =
+            |models: &[Arc<Model>]| models.iter().map(|model| Arc::clone(&model.version)).collect::<Vec<_>>();
+        let (current, errors) = folder.load_current();
+        assert_eq!(versions(&current), [Arc::clone(&models[0].version), Arc::clone(&models[1].version)]);
+        assert!(errors.is_empty(), "{errors:?}");
+        let (all, errors) = folder.load();
+        assert_eq!(versions(&all), versions(&current), "and of all, so many");
+        let damaged = errors.iter().filter(|error| matches!(error, Error::Damaged { .. })).count();
+        let too_many = errors.iter().any(|error| matches!(error, Error::TooMany { most: 4_096, .. }));
+        assert_eq!((damaged, too_many), (4_094, true));
+    }
+
+    #[test]
     fn the_oldest_of_a_route_go_but_none_that_is_pinned() {
         let temporary = Temporary::new("keep");
         let folder = temporary.folder();
