@@ -9,7 +9,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 
 use self::models::Models;
 use super::model::folder::{self, Folder};
-use super::model::{Model, Seen};
+use super::model::{About, Model, Seen};
 use super::profile::Profiles;
 use super::reservoir;
 use super::training::{Drift, Requests, Schedule, train};
@@ -218,10 +218,10 @@ impl Registry {
 
     /// All models that can be pinned, the newest first. Reads the folder, if there is one.
     #[must_use]
-    pub fn models(&self) -> Vec<Arc<Model>> {
+    pub fn models(&self) -> Vec<About> {
         match &self.models.folder {
-            Some(folder) => folder.load().0,
-            None => lock(&self.models.kept).clone(),
+            Some(folder) => folder.list().0,
+            None => lock(&self.models.kept).iter().map(|model| model.about()).collect(),
         }
     }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::Model;
 use super::file::{Fault, MAX_BYTES};
+use super::{About, Model};
 use crate::base::clock;
 
 /// A folder of model files: `ROUTE--VERSION.model`.
@@ -62,19 +62,19 @@ impl Folder {
         &self.path
     }
 
-    /// Every model that can be read, the newest first, and what is wrong with the others. Of more than 4096 files the newest.
+    /// Of every model that can be read, the newest first, and what is wrong with the others. Of more than 4096 files the newest. Holds one
+    /// model at a time.
     #[must_use]
-    pub fn load(&self) -> (Vec<Arc<Model>>, Vec<Error>) {
+    pub fn list(&self) -> (Vec<About>, Vec<Error>) {
         let (mut files, mut errors) = self.files();
         if files.len() > MAX_READ {
             files.truncate(MAX_READ);
             errors.push(self.too_many(MAX_READ));
         }
-        let mut models = Vec::new();
-        for file in files {
-            models.extend(self.read(&file, &mut errors).map(Arc::new));
-        }
-        (newest_first(models), errors)
+        let mut models: Vec<About> =
+            files.iter().filter_map(|file| Some(self.read(file, &mut errors)?.about())).collect();
+        models.sort_by(|a, b| (b.made_at, &b.version).cmp(&(a.made_at, &a.version)));
+        (models, errors)
     }
 
     /// What a gateway needs: of each route the newest that can be read; the newest first. The others are not read.
@@ -96,7 +96,9 @@ impl Folder {
                 current.insert(file.route, Arc::new(model));
             }
         }
-        (newest_first(current.into_values().collect()), errors)
+        let mut models: Vec<Arc<Model>> = current.into_values().collect();
+        models.sort_by(|a, b| (b.made_at, &b.version).cmp(&(a.made_at, &a.version)));
+        (models, errors)
     }
 
     /// The model of this version; of this route, most likely. Reads no other; the names of all only when it is of another route.
@@ -226,11 +228,6 @@ fn named(entry: &DirEntry) -> Option<Named> {
         return None;
     }
     Some(Named { route: route.into(), version: version.into() })
-}
-
-fn newest_first(mut models: Vec<Arc<Model>>) -> Vec<Arc<Model>> {
-    models.sort_by(|a, b| (b.made_at, &b.version).cmp(&(a.made_at, &a.version)));
-    models
 }
 
 /// The route in the name of a file: no other route has the same, and no path or hidden file comes of it.

@@ -370,6 +370,10 @@ mod in_a_folder {
         }
     }
 
+    fn about(models: &[Arc<Model>]) -> Vec<About> {
+        models.iter().map(|model| model.about()).collect()
+    }
+
     #[test]
     fn models_come_back_the_newest_first() {
         let temporary = Temporary::new("back");
@@ -379,13 +383,11 @@ mod in_a_folder {
             let path = folder.save(model, 5, &[]).unwrap();
             assert_eq!(fs::read(path).unwrap(), model.to_bytes());
         }
-        let (loaded, errors) = folder.load();
+        let (listed, errors) = folder.list();
         assert!(errors.is_empty(), "{errors:?}");
-        let versions =
-            |models: &[Arc<Model>]| models.iter().map(|model| Arc::clone(&model.version)).collect::<Vec<_>>();
-        assert_eq!(versions(&loaded), models.iter().map(|model| Arc::clone(&model.version)).collect::<Vec<_>>());
+        assert_eq!(listed, models.each_ref().map(Model::about));
         let (current, _) = folder.load_current();
-        assert_eq!(versions(&current), versions(&loaded[..2]));
+        assert_eq!(about(&current), &listed[..2]);
         assert!(temporary.files().iter().all(|name| name.ends_with(".model")), "{:?}", temporary.files());
     }
 
@@ -419,13 +421,11 @@ mod in_a_folder {
         for at in 0..4_200 {
             fs::write(folder.path().join(format!("a--20260101T000000Z-{at:08x}.model")), "").unwrap();
         }
-        let versions =
-            |models: &[Arc<Model>]| models.iter().map(|model| Arc::clone(&model.version)).collect::<Vec<_>>();
         let (current, errors) = folder.load_current();
-        assert_eq!(versions(&current), [Arc::clone(&models[0].version), Arc::clone(&models[1].version)]);
+        assert_eq!(about(&current), models.each_ref().map(Model::about));
         assert!(errors.is_empty(), "{errors:?}");
-        let (all, errors) = folder.load();
-        assert_eq!(versions(&all), versions(&current), "and of all, so many");
+        let (all, errors) = folder.list();
+        assert_eq!(all, about(&current), "and of all, so many");
         let damaged = errors.iter().filter(|error| matches!(error, Error::Damaged { .. })).count();
         let too_many = errors.iter().any(|error| matches!(error, Error::TooMany { most: 4_096, .. }));
         assert_eq!((damaged, too_many), (4_094, true));
@@ -461,8 +461,9 @@ mod in_a_folder {
         fs::write(&path, bytes).unwrap();
         fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
         fs::write(folder.path().join(".1-2.tmp"), "being written").unwrap();
-        for (models, errors) in [folder.load(), folder.load_current()] {
-            assert_eq!(models.len(), 1);
+        let ((all, of_all), (current, of_current)) = (folder.list(), folder.load_current());
+        assert_eq!((all.len(), current.len()), (1, 1));
+        for errors in [of_all, of_current] {
             assert!(matches!(&errors[..], [Error::Damaged { path: named, .. }] if *named == path), "{errors:?}");
             assert!(errors[0].to_string().starts_with(path.to_str().unwrap()));
         }
@@ -480,7 +481,7 @@ mod in_a_folder {
         let temporary = Temporary::new("gone");
         let folder = temporary.folder();
         fs::remove_dir_all(folder.path()).unwrap();
-        assert!(matches!(&folder.load().1[..], [Error::Io { .. }]));
+        assert!(matches!(&folder.list().1[..], [Error::Io { .. }]));
         assert!(matches!(folder.save(&model(None, 1), 5, &[]), Err(Error::Io { .. })));
         fs::write(folder.path(), "a file").unwrap();
         assert!(matches!(Folder::open(folder.path()), Err(Error::Io { .. })));
@@ -497,12 +498,12 @@ mod in_a_folder {
                 scope.spawn(move || {
                     for at in 0..10 {
                         folder.save(&model(Some("a"), at * 3 + gateway), 2, &[]).unwrap();
-                        assert!(folder.load().1.is_empty());
+                        assert!(folder.list().1.is_empty());
                     }
                 });
             }
         });
-        assert!(folder.load().0.len() <= 4, "{:?}", temporary.files());
+        assert!(folder.list().0.len() <= 4, "{:?}", temporary.files());
     }
 
     #[test]
@@ -516,7 +517,7 @@ mod in_a_folder {
             assert_eq!(path.parent(), Some(folder.path()));
         }
         folder.save(&model(None, 1), 5, &[]).unwrap();
-        let (loaded, errors) = folder.load();
+        let (loaded, errors) = folder.list();
         assert_eq!((loaded.len(), errors.len()), (names.len() + 1, 0));
         assert!(names.iter().all(|name| loaded.iter().any(|model| model.route.as_deref() == Some(name))));
         assert!(temporary.files().iter().all(|name| name.len() < 200 && !name.starts_with('.')));

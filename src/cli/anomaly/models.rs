@@ -63,7 +63,7 @@ fn of_folder(stored: &Stored, written: &Written) -> Value {
     }
     let models: Vec<Value> = stored.models.iter().map(|model| roles.said(to_json(model))).collect();
     let damaged = stored.damaged.iter().map(|error| json!({ "path": path(error), "why": why(error) }));
-    json!({ "folder": stored.path.display().to_string(), "models": models, "damaged": damaged.collect::<Vec<_>>() })
+    json!({ "folder": stored.folder.path().display().to_string(), "models": models, "damaged": damaged.collect::<Vec<_>>() })
 }
 
 fn of_gateway(models: &Value, state: &Value) -> Value {
