@@ -110,14 +110,15 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// Reads what the folder has. Files that cannot be read are told, and left where they are.
+    /// Reads what the folder has. Files that cannot be read, or are of the future, are told and left where they are.
     ///
     /// # Errors
     ///
     /// The folder cannot be made.
     pub fn open(folder: Option<&Path>, callers: usize) -> Result<(Self, Vec<folder::Error>), folder::Error> {
         let folder = folder.map(Folder::open).transpose()?;
-        let (models, damaged) = folder.as_ref().map(|folder| folder.load_current()).unwrap_or_default();
+        let (models, damaged) =
+            folder.as_ref().map(|folder| folder.load_current(clock::since_epoch())).unwrap_or_default();
         let registry = Self::new(Models { folder, is_detached: false, kept: Mutex::new(models) }, callers);
         let fallback = registry.models.newest(None);
         lock(&registry.fallback).last = fallback.as_ref().map(|model| model.made_at);
@@ -220,7 +221,7 @@ impl Registry {
     #[must_use]
     pub fn models(&self) -> Vec<About> {
         match &self.models.folder {
-            Some(folder) => folder.list().0,
+            Some(folder) => folder.list(clock::since_epoch()).0,
             None => lock(&self.models.kept).iter().map(|model| model.about()).collect(),
         }
     }

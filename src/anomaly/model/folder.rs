@@ -1,5 +1,6 @@
 //! Where models survive a restart: one file each.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry, File, OpenOptions};
@@ -10,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::file::{Fault, MAX_BYTES};
+use super::file::{Fault, MAX_BYTES, moment};
 use super::{About, Model};
 use crate::base::clock;
 
@@ -32,6 +33,10 @@ pub enum Error {
     Damaged { path: PathBuf, fault: Fault },
     #[error("{path}: there are more than {most} models; the others were not read")]
     TooMany { path: PathBuf, most: usize },
+    #[error(
+        "{path}: it was made in the future, by a clock that was wrong or as seen by one that is; it judges only where there is no other"
+    )]
+    Ahead { path: PathBuf },
 }
 
 /// Of files whose names are looked at: 20 MB of them.
@@ -43,6 +48,8 @@ const FALLBACK: &str = "_";
 const EXTENSION: &str = "model";
 /// Of the name of a route in the name of a file.
 const MAX_NAME: usize = 128;
+/// By which the clocks of gateways that share a folder may differ.
+const SKEW: Duration = Duration::from_mins(1);
 /// After which a file that was never given its name is of a process that is gone.
 const ABANDONED: Duration = Duration::from_hours(1);
 
@@ -62,10 +69,10 @@ impl Folder {
         &self.path
     }
 
-    /// Of every model that can be read, the newest first, and what is wrong with the others. Of more than 4096 files the newest. Holds one
-    /// model at a time.
+    /// Of every model that can be read, the newest first but for those of the future, and what is wrong with the others. Of more than 4096 files
+    /// the newest. Holds one model at a time.
     #[must_use]
-    pub fn list(&self) -> (Vec<About>, Vec<Error>) {
+    pub fn list(&self, now: Duration) -> (Vec<About>, Vec<Error>) {
         let (mut files, mut errors) = self.files();
         if files.len() > MAX_READ {
             files.truncate(MAX_READ);
@@ -73,18 +80,19 @@ impl Folder {
         }
         let mut models: Vec<About> =
             files.iter().filter_map(|file| Some(self.read(file, &mut errors)?.about())).collect();
-        models.sort_by(|a, b| (b.made_at, &b.version).cmp(&(a.made_at, &a.version)));
+        models.sort_by(|a, b| order(a.made_at, b.made_at, now).then_with(|| b.version.cmp(&a.version)));
         (models, errors)
     }
 
-    /// What a gateway needs: of each route the newest that can be read; the newest first. The others are not read.
+    /// What a gateway needs: of each route the newest that can be read, one of the future only where there is no other; the newest first. What is
+    /// older is not read. Also tells which are of the future: a clock that was ahead would else have the last word until that time comes.
     #[must_use]
-    pub fn load_current(&self) -> (Vec<Arc<Model>>, Vec<Error>) {
+    pub fn load_current(&self, now: Duration) -> (Vec<Arc<Model>>, Vec<Error>) {
         let (files, mut errors) = self.files();
         let mut current: BTreeMap<Box<str>, Arc<Model>> = BTreeMap::new();
         let mut budget = MAX_READ;
         for file in files {
-            if current.contains_key(&file.route) {
+            if current.get(&file.route).is_some_and(|model| !is_ahead(model.made_at, now)) {
                 continue;
             }
             if budget == 0 {
@@ -92,12 +100,16 @@ impl Folder {
                 break;
             }
             budget -= 1;
-            if let Some(model) = self.read(&file, &mut errors) {
+            let Some(model) = self.read(&file, &mut errors) else { continue };
+            if is_ahead(model.made_at, now) {
+                errors.push(Error::Ahead { path: self.path_of(&file) });
+                current.entry(file.route).or_insert_with(|| Arc::new(model));
+            } else {
                 current.insert(file.route, Arc::new(model));
             }
         }
         let mut models: Vec<Arc<Model>> = current.into_values().collect();
-        models.sort_by(|a, b| (b.made_at, &b.version).cmp(&(a.made_at, &a.version)));
+        models.sort_by(|a, b| order(a.made_at, b.made_at, now).then_with(|| b.version.cmp(&a.version)));
         (models, errors)
     }
 
@@ -120,7 +132,8 @@ impl Folder {
         }
     }
 
-    /// Writes a model whole or not at all, and removes the oldest of its route beyond so many, but for those that are pinned and this one.
+    /// Writes a model whole or not at all, and removes the oldest of its route beyond so many, but for those that are pinned and this one. Those of
+    /// its future go first.
     ///
     /// # Errors
     ///
@@ -133,7 +146,7 @@ impl Folder {
             return Err(Error::Damaged { path, fault: Fault("too large for a model") });
         }
         self.write(&path, &bytes).map_err(failed(&path))?;
-        self.prune(&saved, keep, pinned)?;
+        self.prune(&saved, &moment(model.made_at.saturating_add(SKEW)), keep, pinned)?;
         Ok(path)
     }
 
@@ -151,7 +164,7 @@ impl Folder {
         File::open(&self.path)?.sync_all()
     }
 
-    fn prune(&self, saved: &Named, keep: usize, pinned: &[Arc<str>]) -> Result<(), Error> {
+    fn prune(&self, saved: &Named, future: &str, keep: usize, pinned: &[Arc<str>]) -> Result<(), Error> {
         let mut found: Vec<Named> = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(failed(&self.path))? {
             let entry = entry.map_err(failed(&self.path))?;
@@ -161,7 +174,8 @@ impl Folder {
             found.extend(named(&entry).filter(|file| file.route == saved.route));
         }
         found.retain(|file| file.version != saved.version && !is_pinned(&file.version, pinned));
-        found.sort_unstable_by(|a, b| b.version.cmp(&a.version));
+        let is_ahead = |file: &Named| *file.version > *future;
+        found.sort_unstable_by(|a, b| is_ahead(a).cmp(&is_ahead(b)).then_with(|| b.version.cmp(&a.version)));
         found.iter().skip(keep.saturating_sub(1)).try_for_each(|file| remove(&self.path_of(file)))
     }
 
@@ -228,6 +242,15 @@ fn named(entry: &DirEntry) -> Option<Named> {
         return None;
     }
     Some(Named { route: route.into(), version: version.into() })
+}
+
+fn is_ahead(made_at: Duration, now: Duration) -> bool {
+    made_at > now.saturating_add(SKEW)
+}
+
+/// The newest first, and then those of the future.
+fn order(a: Duration, b: Duration, now: Duration) -> Ordering {
+    is_ahead(a, now).cmp(&is_ahead(b, now)).then_with(|| b.cmp(&a))
 }
 
 /// The route in the name of a file: no other route has the same, and no path or hidden file comes of it.

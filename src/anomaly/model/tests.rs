@@ -14,6 +14,9 @@ use crate::base::clock;
 /// 2026-11-23T14:00:00Z.
 const MADE: Duration = Duration::from_secs(1_795_442_400);
 
+/// When they are looked at.
+const NOW: Duration = Duration::from_secs(1_795_442_400 + 3_600);
+
 fn rows(count: usize, seed: u64) -> Vec<Seen> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut row =
@@ -383,10 +386,10 @@ mod in_a_folder {
             let path = folder.save(model, 5, &[]).unwrap();
             assert_eq!(fs::read(path).unwrap(), model.to_bytes());
         }
-        let (listed, errors) = folder.list();
+        let (listed, errors) = folder.list(NOW);
         assert!(errors.is_empty(), "{errors:?}");
         assert_eq!(listed, models.each_ref().map(Model::about));
-        let (current, _) = folder.load_current();
+        let (current, _) = folder.load_current(NOW);
         assert_eq!(about(&current), &listed[..2]);
         assert!(temporary.files().iter().all(|name| name.ends_with(".model")), "{:?}", temporary.files());
     }
@@ -413,6 +416,31 @@ mod in_a_folder {
     }
 
     #[test]
+    fn a_clock_that_was_ahead_has_not_the_last_word() {
+        let temporary = Temporary::new("ahead");
+        let folder = temporary.folder();
+        let [past, latest] = [1, 2].map(|at| model(Some("a"), at));
+        let ahead = [50_000, 60_000].map(|at| model(Some("a"), at));
+        let only = model(Some("b"), 50_000);
+        for model in [&past, &latest, &ahead[0], &ahead[1], &only] {
+            folder.save(model, 5, &[]).unwrap();
+        }
+        let (current, errors) = folder.load_current(NOW);
+        assert_eq!(about(&current), [&latest, &only].map(Model::about), "one of the future where there is no other");
+        assert_eq!(errors.iter().filter(|error| matches!(error, Error::Ahead { .. })).count(), 3, "{errors:?}");
+        let (all, errors) = folder.list(NOW);
+        assert_eq!(all[..2], [&latest, &past].map(Model::about), "what judges after a start is the first of its route");
+        assert_eq!((all.len(), errors.len()), (5, 0));
+        // Nor is it kept instead of what was made since.
+        let next = model(Some("a"), 3);
+        folder.save(&next, 3, &[]).unwrap();
+        let kept: Vec<_> = folder.list(NOW).0.into_iter().filter(|about| about.route.as_deref() == Some("a")).collect();
+        assert_eq!(kept, [&next, &latest, &past].map(Model::about));
+        // Clocks of gateways that share a folder differ.
+        assert_eq!(folder.load_current(MADE).0[0].version, next.version);
+    }
+
+    #[test]
     fn however_many_files_there_are_the_newest_of_each_route_is_read() {
         let temporary = Temporary::new("many");
         let folder = temporary.folder();
@@ -421,10 +449,10 @@ mod in_a_folder {
         for at in 0..4_200 {
             fs::write(folder.path().join(format!("a--20260101T000000Z-{at:08x}.model")), "").unwrap();
         }
-        let (current, errors) = folder.load_current();
+        let (current, errors) = folder.load_current(NOW);
         assert_eq!(about(&current), models.each_ref().map(Model::about));
         assert!(errors.is_empty(), "{errors:?}");
-        let (all, errors) = folder.list();
+        let (all, errors) = folder.list(NOW);
         assert_eq!(all, about(&current), "and of all, so many");
         let damaged = errors.iter().filter(|error| matches!(error, Error::Damaged { .. })).count();
         let too_many = errors.iter().any(|error| matches!(error, Error::TooMany { most: 4_096, .. }));
@@ -461,7 +489,7 @@ mod in_a_folder {
         fs::write(&path, bytes).unwrap();
         fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
         fs::write(folder.path().join(".1-2.tmp"), "being written").unwrap();
-        let ((all, of_all), (current, of_current)) = (folder.list(), folder.load_current());
+        let ((all, of_all), (current, of_current)) = (folder.list(NOW), folder.load_current(NOW));
         assert_eq!((all.len(), current.len()), (1, 1));
         for errors in [of_all, of_current] {
             assert!(matches!(&errors[..], [Error::Damaged { path: named, .. }] if *named == path), "{errors:?}");
@@ -481,7 +509,7 @@ mod in_a_folder {
         let temporary = Temporary::new("gone");
         let folder = temporary.folder();
         fs::remove_dir_all(folder.path()).unwrap();
-        assert!(matches!(&folder.list().1[..], [Error::Io { .. }]));
+        assert!(matches!(&folder.list(NOW).1[..], [Error::Io { .. }]));
         assert!(matches!(folder.save(&model(None, 1), 5, &[]), Err(Error::Io { .. })));
         fs::write(folder.path(), "a file").unwrap();
         assert!(matches!(Folder::open(folder.path()), Err(Error::Io { .. })));
@@ -498,12 +526,12 @@ mod in_a_folder {
                 scope.spawn(move || {
                     for at in 0..10 {
                         folder.save(&model(Some("a"), at * 3 + gateway), 2, &[]).unwrap();
-                        assert!(folder.list().1.is_empty());
+                        assert!(folder.list(NOW).1.is_empty());
                     }
                 });
             }
         });
-        assert!(folder.list().0.len() <= 4, "{:?}", temporary.files());
+        assert!(folder.list(NOW).0.len() <= 4, "{:?}", temporary.files());
     }
 
     #[test]
@@ -517,7 +545,7 @@ mod in_a_folder {
             assert_eq!(path.parent(), Some(folder.path()));
         }
         folder.save(&model(None, 1), 5, &[]).unwrap();
-        let (loaded, errors) = folder.list();
+        let (loaded, errors) = folder.list(NOW);
         assert_eq!((loaded.len(), errors.len()), (names.len() + 1, 0));
         assert!(names.iter().all(|name| loaded.iter().any(|model| model.route.as_deref() == Some(name))));
         assert!(temporary.files().iter().all(|name| name.len() < 200 && !name.starts_with('.')));

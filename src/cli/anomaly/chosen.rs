@@ -12,7 +12,7 @@ use super::super::{Common, FOUND_ERRORS, Failure, read_routes, tell};
 use crate::anomaly::Action;
 use crate::anomaly::model::folder::{Error, Folder};
 use crate::anomaly::model::{About, Model};
-use crate::base::timestamp;
+use crate::base::{clock, timestamp};
 use crate::config::checked::anomaly::{AnomalyPolicy, Ladder};
 use crate::config::checked::{Bootstrap, Routes};
 use crate::config::defaults;
@@ -26,7 +26,7 @@ pub(super) struct Written {
     pub routes: Routes,
 }
 
-/// The models of a folder, the newest first.
+/// The models of a folder, the newest first but for those of the future.
 pub(super) struct Stored {
     pub folder: Folder,
     pub models: Vec<About>,
@@ -115,11 +115,11 @@ impl Stored {
             return Err(Failure::found(format!("there is no folder {}", path.display())));
         }
         let folder = Folder::open(path).map_err(Failure::found)?;
-        let (models, damaged) = folder.list();
+        let (models, damaged) = folder.list(clock::since_epoch());
         Ok(Self { folder, models, damaged })
     }
 
-    /// The newest model of a route.
+    /// The newest model of a route, as a start takes it.
     pub(super) fn newest(&self, route: Option<&str>) -> Result<Option<Arc<Model>>, Failure> {
         let newest = self.models.iter().find(|model| model.route.as_deref() == route);
         let found = newest.map(|newest| self.folder.find(route, &newest.version)).transpose();
