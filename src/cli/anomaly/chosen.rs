@@ -56,13 +56,6 @@ impl Written {
         }
     }
 
-    /// Versions that some route names.
-    pub(super) fn pinned(&self) -> Vec<Arc<str>> {
-        let actions = self.routes.routes.iter().filter_map(|route| route.action.as_ref().ok());
-        let policies = actions.filter_map(|action| action.anomaly.as_deref());
-        policies.flat_map(|policy| [&policy.model, &policy.shadow]).flatten().cloned().collect()
-    }
-
     /// The folder that is asked for, or else the one of the bootstrap file.
     pub(super) fn folder(&self, asked: Option<&Path>) -> Result<PathBuf, Failure> {
         let folder = asked.or(self.bootstrap.anomaly.folder.as_deref());
