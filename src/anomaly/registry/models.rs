@@ -7,7 +7,7 @@ use super::lock;
 use crate::anomaly::model::Model;
 use crate::anomaly::model::folder::Folder;
 
-/// Routes that are gone whose models stay in memory, so that one that comes back has its own: 10 MB with a folder, without one that times
+/// Routes that are gone whose models stay in memory, so that one that comes back has its own: 10 to 30 MB with a folder, without one that times
 /// `keep`. Those of the others are found in the folder by the next start.
 pub(super) const GONE: usize = 100;
 
