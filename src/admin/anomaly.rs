@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::problem::problem;
 use super::{AUDIT, Admin, json, query};
+use crate::anomaly::model::About;
 use crate::anomaly::registry::{Numbers, Outcome, Registry, Trained};
 use crate::anomaly::{Action, Model};
 use crate::base::clock;
@@ -32,7 +33,7 @@ pub(super) async fn routes(State(admin): State<Arc<Admin>>) -> Response {
 pub(super) async fn models(State(admin): State<Arc<Admin>>) -> Response {
     let registry = Arc::clone(&admin.reloader.snapshots.load().gate.lasting.anomaly);
     let now = clock::since_epoch();
-    let described = |model: &Arc<Model>| {
+    let described = |model: &About| {
         let mut described = self::model(model, now);
         described["route"] = json!(model.route.as_deref());
         described
@@ -150,7 +151,7 @@ fn described(snapshot: &Snapshot, now: Duration) -> Value {
         "callers": registry.shared.profiles.len(),
         "warm_up": settings.warm_up,
         "retrain_seconds": settings.retrain.as_secs(),
-        "fallback": fallback.as_ref().map(|model| self::model(model, now)),
+        "fallback": fallback.as_ref().map(|model| self::model(&model.about(), now)),
         "routes": snapshot.anomalies().map(|(name, of)| route(name, of, registry, now)).collect::<Vec<_>>(),
     })
 }
@@ -171,7 +172,7 @@ fn route(name: &str, of: &CompiledAnomaly, registry: &Registry, now: Duration) -
             (None, None, Some(lacking)) => lacking,
             (None, None, None) => "enough data, a model is about to be made".to_owned(),
         },
-        "model": own.as_ref().map(|model| self::model(model, now)),
+        "model": own.as_ref().map(|model| self::model(&model.about(), now)),
         "pinned": of.policy.model.is_some(),
         "shadow": of.watch.shadow.load().as_ref().map(|model| model.version.to_string()),
         "rows": numbers.rows,
@@ -202,7 +203,7 @@ fn rung(action: Action, share: f32, model: Option<&Model>) -> Value {
     })
 }
 
-fn model(model: &Model, now: Duration) -> Value {
+fn model(model: &About, now: Duration) -> Value {
     json!({
         "version": &*model.version,
         "made_at": model.made_at.as_secs(),

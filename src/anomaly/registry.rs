@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 
+use self::models::Models;
 use super::model::folder::{self, Folder};
-use super::model::{Model, Seen};
+use super::model::{About, Model, Seen};
 use super::profile::Profiles;
 use super::reservoir;
 use super::training::{Drift, Requests, Schedule, train};
@@ -18,10 +19,6 @@ use crate::config::checked::anomaly::{AnomalyPolicy, AnomalySettings, MAX_ROWS};
 
 /// Callers that whoever serves nobody has.
 const FEW: usize = 1_024;
-
-/// Routes that are gone whose models stay in memory, so that one that comes back has its own: 10 MB with a folder, without one that times
-/// `keep`. Those of the others are found in the folder by the next start.
-const GONE: usize = 100;
 
 /// One for a process. Everything in it may be called from any thread; training blocks its caller and nobody else.
 #[derive(Debug)]
@@ -35,23 +32,25 @@ pub struct Registry {
     training: Mutex<()>,
 }
 
-/// Where models come from.
-#[derive(Debug)]
-struct Models {
-    folder: Option<Folder>,
-    /// Without serving: every version that is pinned counts as there.
-    is_detached: bool,
-    /// The newest first.
-    kept: Mutex<Vec<Arc<Model>>>,
-}
-
 #[derive(Debug)]
 struct Watched {
     /// Held by the snapshots that have the route.
     watch: Weak<Watch>,
     attempts: Attempts,
-    pinned: Option<Arc<str>>,
-    shadow: Option<Arc<str>>,
+    pins: Pins,
+}
+
+/// The models that a policy names.
+#[derive(Clone, Debug, Default)]
+pub struct Pins {
+    model: Option<Arc<Model>>,
+    shadow: Option<Arc<Model>>,
+}
+
+impl Pins {
+    fn versions(&self) -> impl Iterator<Item = Arc<str>> {
+        [&self.model, &self.shadow].into_iter().flatten().map(|model| Arc::clone(&model.version))
+    }
 }
 
 /// What came of an attempt to make a model.
@@ -111,14 +110,15 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// Reads what the folder has. Files that cannot be read are told, and left where they are.
+    /// Reads what the folder has. Files that cannot be read, or are of the future, are told and left where they are.
     ///
     /// # Errors
     ///
     /// The folder cannot be made.
     pub fn open(folder: Option<&Path>, callers: usize) -> Result<(Self, Vec<folder::Error>), folder::Error> {
         let folder = folder.map(Folder::open).transpose()?;
-        let (models, damaged) = folder.as_ref().map(|folder| folder.load_current(&[])).unwrap_or_default();
+        let (models, damaged) =
+            folder.as_ref().map(|folder| folder.load_current(clock::since_epoch())).unwrap_or_default();
         let registry = Self::new(Models { folder, is_detached: false, kept: Mutex::new(models) }, callers);
         let fallback = registry.models.newest(None);
         lock(&registry.fallback).last = fallback.as_ref().map(|model| model.made_at);
@@ -156,31 +156,55 @@ impl Registry {
         }
     }
 
-    /// The watch of a route: the one that is there, as long as some snapshot has it. From now on it judges by what the policy
-    /// names, or by the newest model of the route.
+    /// The watch of a route, the one that is there as long as some snapshot has it, and the models that the policy names. Changes nothing:
+    /// what a reload comes to is open, and what runs meanwhile judges as it did.
     ///
     /// # Errors
     ///
     /// A model that is pinned is not there: such a route has to be closed, not left without checks.
-    pub fn watch(&self, route: &Arc<str>, policy: &AnomalyPolicy) -> Result<Arc<Watch>, String> {
-        let mut watched = lock(&self.watched);
-        let model = match &policy.model {
-            Some(version) => self.models.pinned("model", version)?,
-            None => self.models.newest(Some(route)),
+    pub fn find(&self, route: &Arc<str>, policy: &AnomalyPolicy) -> Result<(Arc<Watch>, Pins), String> {
+        let pinned = |key: &str, version: &Option<Arc<str>>| match version {
+            Some(version) => {
+                self.judging(version).map_or_else(|| self.models.pinned(route, key, version), |model| Ok(Some(model)))
+            }
+            None => Ok(None),
         };
-        let shadow = policy.shadow.as_ref().map(|version| self.models.pinned("shadow", version)).transpose()?.flatten();
-        let running = watched.get(route).and_then(|one| Some((one.watch.upgrade()?, one.attempts)));
-        let (watch, attempts) = running.unwrap_or_else(|| {
+        let pins = Pins { model: pinned("model", &policy.model)?, shadow: pinned("shadow", &policy.shadow)? };
+        let watch = self.running(route).unwrap_or_else(|| {
             let settings = self.settings();
-            let last = self.models.newest(Some(route)).map(|model| model.made_at);
-            let watch = Watch::new(Arc::clone(route), sample(&settings), settings.max_blocked, fastrand::u64(..));
-            (Arc::new(watch), Attempts { last, seen: 0 })
+            Arc::new(Watch::new(Arc::clone(route), sample(&settings), settings.max_blocked, fastrand::u64(..)))
         });
-        judge_by(&watch, model);
-        watch.shadow.store(shadow);
-        let (pinned, shadow) = (policy.model.clone(), policy.shadow.clone());
-        watched.insert(Arc::clone(route), Watched { watch: Arc::downgrade(&watch), attempts, pinned, shadow });
-        Ok(watch)
+        Ok((watch, pins))
+    }
+
+    /// The watch of a route that somebody has.
+    #[must_use]
+    pub fn running(&self, route: &str) -> Option<Arc<Watch>> {
+        lock(&self.watched).get(route).and_then(|one| one.watch.upgrade())
+    }
+
+    /// What judges, or accompanies, some route right now, whatever has become of its file: another gateway with the same folder, and without the
+    /// pin, may have removed it.
+    fn judging(&self, version: &str) -> Option<Arc<Model>> {
+        let watched = lock(&self.watched);
+        let watches = watched.values().filter_map(|one| one.watch.upgrade());
+        let mut models = watches.flat_map(|watch| [watch.model.load_full(), watch.shadow.load_full()]).flatten();
+        models.find(|model| *model.version == *version)
+    }
+
+    /// From now on a route is judged by what its policy names, or by its newest model.
+    pub fn judge(&self, watch: &Arc<Watch>, pins: &Pins) {
+        let mut watched = lock(&self.watched);
+        let newest = self.models.newest(Some(&watch.route));
+        let running = watched.get(&watch.route).filter(|one| one.watch.as_ptr() == Arc::as_ptr(watch));
+        let attempts = running.map_or_else(
+            || Attempts { last: newest.as_ref().map(|model| model.made_at), seen: 0 },
+            |running| running.attempts,
+        );
+        judge_by(watch, pins.model.clone().or(newest));
+        watch.shadow.store(pins.shadow.clone());
+        let one = Watched { watch: Arc::downgrade(watch), attempts, pins: pins.clone() };
+        watched.insert(Arc::clone(&watch.route), one);
     }
 
     /// What is known of a route under watch.
@@ -195,10 +219,10 @@ impl Registry {
 
     /// All models that can be pinned, the newest first. Reads the folder, if there is one.
     #[must_use]
-    pub fn models(&self) -> Vec<Arc<Model>> {
+    pub fn models(&self) -> Vec<About> {
         match &self.models.folder {
-            Some(folder) => folder.load().0,
-            None => lock(&self.models.kept).clone(),
+            Some(folder) => folder.list(clock::since_epoch()).0,
+            None => lock(&self.models.kept).iter().map(|model| model.about()).collect(),
         }
     }
 
@@ -290,14 +314,13 @@ impl Registry {
         let pinned: Vec<Arc<str>> = {
             // Whoever asks for the newest meanwhile waits, and gets this one.
             let watched = lock(&self.watched);
-            let pinned =
-                watched.values().flat_map(|one| [&one.pinned, &one.shadow]).flatten().cloned().collect::<Vec<_>>();
+            let pinned: Vec<Arc<str>> = watched.values().flat_map(|one| one.pins.versions()).collect();
             let runs = |route: &str| watched.get(route).is_some_and(|one| one.watch.strong_count() > 0);
             self.models.add(model, keep, &pinned, runs);
             match &model.route {
                 None => self.shared.fallback.store(Some(Arc::clone(model))),
                 Some(route) => {
-                    let unpinned = watched.get(route).filter(|one| one.pinned.is_none());
+                    let unpinned = watched.get(route).filter(|one| one.pins.model.is_none());
                     if let Some(watch) = unpinned.and_then(|one| one.watch.upgrade()) {
                         judge_by(&watch, Some(Arc::clone(model)));
                     }
@@ -321,50 +344,6 @@ impl Registry {
     }
 }
 
-impl Models {
-    fn newest(&self, route: Option<&str>) -> Option<Arc<Model>> {
-        lock(&self.kept).iter().find(|model| model.route.as_deref() == route).cloned()
-    }
-
-    fn pinned(&self, key: &str, version: &str) -> Result<Option<Arc<Model>>, String> {
-        let found = lock(&self.kept).iter().find(|model| *model.version == *version).cloned();
-        if found.is_some() || self.is_detached {
-            return Ok(found);
-        }
-        if let Some(folder) = &self.folder {
-            // It may have come since: made from a log, or by another gateway. It judges whoever names it, and nobody else.
-            let (models, _) = folder.load_current(&[Arc::from(version)]);
-            if let Some(found) = models.into_iter().find(|model| *model.version == *version) {
-                return Ok(Some(found));
-            }
-        }
-        Err(match &self.folder {
-            Some(folder) => format!("anomaly.{key}: there is no model `{version}` in {}", folder.path().display()),
-            None => format!("anomaly.{key}: there is no model `{version}`: gateway.yaml says no `anomaly.folder`"),
-        })
-    }
-
-    /// As the newest; so many of each route that runs, or is among the [`GONE`] with the newest models, stay, and those that are pinned.
-    /// What is in the folder need not be in memory.
-    fn add(&self, model: &Arc<Model>, number: usize, pinned: &[Arc<str>], runs: impl Fn(&str) -> bool) {
-        let number = if self.folder.is_some() { 1 } else { number };
-        let mut kept = lock(&self.kept);
-        kept.insert(0, Arc::clone(model));
-        let mut left: HashMap<Option<Arc<str>>, usize> = HashMap::new();
-        let mut gone = 0;
-        kept.retain(|model| {
-            let left = left.entry(model.route.clone()).or_insert_with(|| {
-                let is_gone = model.route.as_deref().is_some_and(|route| !runs(route));
-                gone += usize::from(is_gone);
-                if is_gone && gone > GONE { 0 } else { number }
-            });
-            let stays = *left > 0;
-            *left = left.saturating_sub(1);
-            stays || pinned.contains(&model.version)
-        });
-    }
-}
-
 fn judge_by(watch: &Watch, model: Option<Arc<Model>>) {
     let before = watch.model.swap(model.clone());
     if before.map(|model| Arc::clone(&model.version)) != model.as_ref().map(|model| Arc::clone(&model.version)) {
@@ -377,5 +356,6 @@ fn sample(settings: &AnomalySettings) -> reservoir::Settings {
     reservoir::Settings { capacity: MAX_ROWS, half_life: settings.half_life, share: settings.caller_share }
 }
 
+mod models;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 
 use super::StartError;
 use crate::admin::anomaly::note;
+use crate::anomaly::model::folder::Error;
 use crate::anomaly::registry::Registry;
 use crate::base::clock;
 use crate::config::checked::Anomaly;
@@ -21,7 +22,11 @@ const WINDOW: Duration = Duration::from_secs(10);
 /// Reads the folder, if there is one. A file that is damaged is said and counted, and keeps nothing from starting: what it
 /// held is learned anew.
 pub(super) fn open(settings: &Anomaly, metrics: &Metrics) -> Result<Arc<Registry>, StartError> {
-    let (registry, damaged) = Registry::open(settings.folder.as_deref(), settings.callers)?;
+    let (registry, errors) = Registry::open(settings.folder.as_deref(), settings.callers)?;
+    let (ahead, damaged): (Vec<_>, Vec<_>) = errors.iter().partition(|error| matches!(error, Error::Ahead { .. }));
+    for error in ahead {
+        tracing::warn!(%error, "a model is of the future");
+    }
     for error in &damaged {
         tracing::warn!(%error, "a model cannot be read");
     }

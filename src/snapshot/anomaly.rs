@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::anomaly::model::Judgement;
-use crate::anomaly::registry::{Numbers, Registry};
+use crate::anomaly::registry::{Numbers, Pins, Registry};
 use crate::anomaly::watch::Witnesses;
 use crate::anomaly::{Action, Arrived, Watch};
 use crate::config::checked::anomaly::AnomalyPolicy;
@@ -13,6 +13,8 @@ pub struct CompiledAnomaly {
     pub policy: Arc<AnomalyPolicy>,
     /// What the route has learned; the same for every snapshot that has a route of this name.
     pub watch: Arc<Watch>,
+    /// Judge once the snapshot is published.
+    pub pins: Pins,
     pub metrics: AnomalyMetrics,
 }
 
@@ -26,8 +28,8 @@ impl CompiledAnomaly {
         registry: &Registry,
         metrics: AnomalyMetrics,
     ) -> Result<Self, String> {
-        let watch = registry.watch(route, policy)?;
-        Ok(Self { policy: Arc::clone(policy), watch, metrics })
+        let (watch, pins) = registry.find(route, policy)?;
+        Ok(Self { policy: Arc::clone(policy), watch, pins, metrics })
     }
 
     /// Counts what was made of a request; once for each.

@@ -84,7 +84,6 @@ impl Builder {
             written_issuers: &routes.issuers,
             unsigned: unsigned.as_deref(),
         };
-        self.lasting.anomaly.configure(&routes.anomaly);
         let matches: Vec<_> = routes.routes.iter().map(|route| &route.matches).collect();
         let table = Table::build(&matches);
         let compiled: Vec<_> = routes.routes.into_iter().map(|route| self.route(route, &built)).collect();
@@ -109,6 +108,7 @@ impl Builder {
             routes: compiled,
             upstreams,
             gate,
+            anomaly: routes.anomaly,
             report,
             caches,
             unrouted: self.metrics.unrouted(),
@@ -203,7 +203,9 @@ impl Builder {
             let anomaly = anomaly.transpose().map_err(|problem| vec![problem])?;
             Ok(CompiledAction { guard, request_edits, cache, anomaly, invalidates, written, target })
         });
-        CompiledRoute { log_name: Escaped::new(&name), name, at, matches, action, metrics }
+        let is_checked = action.as_ref().is_ok_and(|action| action.anomaly.is_some());
+        let learned = if is_checked { None } else { self.lasting.anomaly.running(&name) };
+        CompiledRoute { log_name: Escaped::new(&name), name, at, matches, action, learned, metrics }
     }
 
     fn upstream(

@@ -13,7 +13,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 
+use crate::anomaly::Watch;
 use crate::base::location::Location;
+use crate::config::checked::anomaly::AnomalySettings;
 use crate::config::checked::{HeaderEdits, RouteAction};
 use crate::config::report::Report;
 use crate::route::{RouteMatch, Table};
@@ -43,6 +45,7 @@ pub struct Snapshot {
     pub routes: Vec<CompiledRoute>,
     pub upstreams: BTreeMap<Arc<str>, Arc<CompiledUpstream>>,
     pub gate: Gate,
+    pub anomaly: AnomalySettings,
     pub report: Report,
     /// Some route has a cache.
     pub caches: bool,
@@ -58,6 +61,8 @@ pub struct CompiledRoute {
     pub matches: RouteMatch,
     /// Or what is wrong with it.
     pub action: Result<CompiledAction, Vec<String>>,
+    /// What a route of this name has learned that is closed now, or not checked: kept for when it is again.
+    pub learned: Option<Arc<Watch>>,
     pub metrics: RouteMetrics,
 }
 
@@ -118,6 +123,13 @@ impl Snapshot {
         self.routes.iter().filter_map(|route| Some((&route.name, route.action.as_ref().ok()?.anomaly.as_ref()?)))
     }
 
+    /// What outlives snapshots goes by this one from now on.
+    fn take_effect(&self) {
+        let registry = &self.gate.lasting.anomaly;
+        self.anomalies().for_each(|(_, anomaly)| registry.judge(&anomaly.watch, &anomaly.pins));
+        registry.configure(&self.anomaly);
+    }
+
     /// The names of all limits, some of them more than once.
     pub fn limit_names(&self) -> impl Iterator<Item = &str> {
         let of_routes = self.routes.iter().filter_map(|route| route.action.as_ref().ok());
@@ -159,6 +171,7 @@ pub struct Snapshots {
 impl Snapshots {
     #[must_use]
     pub fn new(first: Snapshot) -> Self {
+        first.take_effect();
         Self { current: ArcSwap::from_pointee(first) }
     }
 
@@ -171,6 +184,7 @@ impl Snapshots {
     /// Makes a snapshot current, with one pointer store; returns the one before.
     #[must_use]
     pub fn publish(&self, next: Snapshot) -> Arc<Snapshot> {
+        next.take_effect();
         self.current.swap(Arc::new(next))
     }
 }

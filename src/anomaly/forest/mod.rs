@@ -67,7 +67,8 @@ impl Default for Options {
     }
 }
 
-/// A grown forest; immutable. 12 bytes a node: about 0.2 MB with 100 trees of 256 rows.
+/// A grown forest; immutable. 12 bytes a node, 4 to 6 in a file: with 100 trees of 256 rows, 0.15 MB where all rows differ, a quarter or half of that
+/// for those of requests, and never more than 0.62 MB.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forest {
     columns: u16,

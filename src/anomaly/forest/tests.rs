@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::random::Random;
-use super::{Forest, MAX_COLUMNS, Options, Rows, path_length};
+use super::{Forest, MAX_COLUMNS, Node, Options, Rows, path_length};
 
 const SMALL: Options = Options { trees: 20, samples: 32, extension: 0, seed: 7 };
 
@@ -81,6 +81,15 @@ fn another_seed_is_another_forest() {
     let grow = |seed| Forest::grow(rows(3, &values), Options { seed, ..SMALL }).unwrap();
     assert_eq!(grow(1), grow(1));
     assert_ne!(grow(1), grow(2));
+}
+
+#[test]
+fn it_is_as_large_as_is_said() {
+    assert_eq!(size_of::<Node>() + size_of::<f32>(), 12);
+    let values = cloud(42, 2_000, 7);
+    let forest = Forest::grow(rows(42, &values), Options::default()).unwrap();
+    let (memory, disk) = (forest.nodes.len() * 12, bytes(&forest).len());
+    assert!((140_000..160_000).contains(&memory) && (55_000..70_000).contains(&disk), "{memory} {disk}");
 }
 
 #[test]

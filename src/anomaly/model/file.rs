@@ -119,12 +119,17 @@ impl Part {
 
 /// `20261123T140000Z-1a2b3c4d`.
 fn version(made_at: Duration, checksum: &[u8]) -> Arc<str> {
-    let mut version = timestamp::format(made_at).replace(['-', ':'], "");
+    let mut version = moment(made_at);
     version.push('-');
     for byte in checksum.iter().take(4) {
         version.push_str(&format!("{byte:02x}"));
     }
     version.into()
+}
+
+/// How versions of this second begin: those of later ones are greater.
+pub(super) fn moment(made_at: Duration) -> String {
+    timestamp::format(made_at).replace(['-', ':'], "")
 }
 
 /// With all that stands before it.

@@ -1,5 +1,6 @@
 //! Where models survive a restart: one file each.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry, File, OpenOptions};
@@ -10,8 +11,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
 
-use super::Model;
-use super::file::{Fault, MAX_BYTES};
+use super::file::{Fault, MAX_BYTES, moment};
+use super::{About, Model};
 use crate::base::clock;
 
 /// A folder of model files: `ROUTE--VERSION.model`.
@@ -32,14 +33,23 @@ pub enum Error {
     Damaged { path: PathBuf, fault: Fault },
     #[error("{path}: there are more than {most} models; the others were not read")]
     TooMany { path: PathBuf, most: usize },
+    #[error(
+        "{path}: it was made in the future, by a clock that was wrong or as seen by one that is; it judges only where there is no other"
+    )]
+    Ahead { path: PathBuf },
 }
 
-const MAX_FILES: usize = 4_096;
+/// Of files whose names are looked at: 20 MB of them.
+const MAX_NAMES: usize = 131_072;
+/// Of files that are read at a time.
+const MAX_READ: usize = 4_096;
 /// In place of a route, for the model of those that have none: no name of a route begins like this.
 const FALLBACK: &str = "_";
 const EXTENSION: &str = "model";
 /// Of the name of a route in the name of a file.
 const MAX_NAME: usize = 128;
+/// By which the clocks of gateways that share a folder may differ.
+const SKEW: Duration = Duration::from_mins(1);
 /// After which a file that was never given its name is of a process that is gone.
 const ABANDONED: Duration = Duration::from_hours(1);
 
@@ -59,52 +69,84 @@ impl Folder {
         &self.path
     }
 
-    /// Every model that can be read, the newest first, and what is wrong with the others. At most 4096 of them.
+    /// Of every model that can be read, the newest first but for those of the future, and what is wrong with the others. Of more than 4096 files
+    /// the newest. Holds one model at a time.
     #[must_use]
-    pub fn load(&self) -> (Vec<Arc<Model>>, Vec<Error>) {
-        let (files, mut errors) = self.files();
-        let mut models = Vec::new();
-        for file in files {
-            read(&file.path, &mut models, &mut errors);
+    pub fn list(&self, now: Duration) -> (Vec<About>, Vec<Error>) {
+        let (mut files, mut errors) = self.files();
+        if files.len() > MAX_READ {
+            files.truncate(MAX_READ);
+            errors.push(self.too_many(MAX_READ));
         }
-        (newest_first(models), errors)
+        let mut models: Vec<About> =
+            files.iter().filter_map(|file| Some(self.read(file, &mut errors)?.about())).collect();
+        models.sort_by(|a, b| order(a.made_at, b.made_at, now).then_with(|| b.version.cmp(&a.version)));
+        (models, errors)
     }
 
-    /// What a gateway needs: of each route the newest that can be read, and all that are pinned; the newest first. The others are not read.
+    /// What a gateway needs: of each route the newest that can be read, one of the future only where there is no other; the newest first. What is
+    /// older is not read. Also tells which are of the future: a clock that was ahead would else have the last word until that time comes.
     #[must_use]
-    pub fn load_current(&self, pinned: &[Arc<str>]) -> (Vec<Arc<Model>>, Vec<Error>) {
+    pub fn load_current(&self, now: Duration) -> (Vec<Arc<Model>>, Vec<Error>) {
         let (files, mut errors) = self.files();
-        let mut routes: BTreeMap<String, Vec<Named>> = BTreeMap::new();
+        let mut current: BTreeMap<Box<str>, Arc<Model>> = BTreeMap::new();
+        let mut budget = MAX_READ;
         for file in files {
-            routes.entry(file.route.clone()).or_default().push(file);
-        }
-        let mut models = Vec::new();
-        for mut files in routes.into_values() {
-            files.sort_unstable_by(|a, b| b.version.cmp(&a.version));
-            let mut has_newest = false;
-            for file in files {
-                if !has_newest || is_pinned(&file.version, pinned) {
-                    has_newest |= read(&file.path, &mut models, &mut errors);
-                }
+            if current.get(&file.route).is_some_and(|model| !is_ahead(model.made_at, now)) {
+                continue;
+            }
+            if budget == 0 {
+                errors.push(self.too_many(MAX_READ));
+                break;
+            }
+            budget -= 1;
+            let Some(model) = self.read(&file, &mut errors) else { continue };
+            if is_ahead(model.made_at, now) {
+                errors.push(Error::Ahead { path: self.path_of(&file) });
+                current.entry(file.route).or_insert_with(|| Arc::new(model));
+            } else {
+                current.insert(file.route, Arc::new(model));
             }
         }
-        (newest_first(models), errors)
+        let mut models: Vec<Arc<Model>> = current.into_values().collect();
+        models.sort_by(|a, b| order(a.made_at, b.made_at, now).then_with(|| b.version.cmp(&a.version)));
+        (models, errors)
     }
 
-    /// Writes a model whole or not at all, and removes the oldest of its route beyond so many, but for those that are pinned and this one.
+    /// The model of this version; of this route, most likely. Reads no other; the names of all only when it is of another route.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a file that is called so.
+    pub fn find(&self, route: Option<&str>, version: &str) -> Result<Option<Arc<Model>>, Error> {
+        let mut errors = Vec::new();
+        let mut of =
+            |file: &Named| self.read(file, &mut errors).filter(|model| *model.version == *version).map(Arc::new);
+        let found = of(&Named { route: name_of(route).into(), version: version.into() }).or_else(|| {
+            let named = fs::read_dir(&self.path).ok()?.flatten().filter_map(|entry| named(&entry));
+            named.filter(|file| *file.version == *version).find_map(|file| of(&file))
+        });
+        match (found, errors.pop()) {
+            (None, Some(error)) => Err(error),
+            (found, _) => Ok(found),
+        }
+    }
+
+    /// Writes a model whole or not at all, and removes the oldest of its route beyond so many, but for those that are pinned and this one. Those of
+    /// its future go first.
     ///
     /// # Errors
     ///
     /// The disk, or a model that is too large to be read again. A model that was written stays when others cannot be removed.
     pub fn save(&self, model: &Model, keep: usize, pinned: &[Arc<str>]) -> Result<PathBuf, Error> {
-        let route = name_of(model.route.as_deref());
-        let path = self.path.join(format!("{route}--{}.{EXTENSION}", model.version));
+        let saved = Named { route: name_of(model.route.as_deref()).into(), version: (*model.version).into() };
+        let path = self.path_of(&saved);
         let bytes = model.to_bytes();
         if bytes.len() > MAX_BYTES {
             return Err(Error::Damaged { path, fault: Fault("too large for a model") });
         }
         self.write(&path, &bytes).map_err(failed(&path))?;
-        self.prune(&route, &model.version, keep, pinned)?;
+        self.prune(&saved, &moment(model.made_at.saturating_add(SKEW)), keep, pinned)?;
         Ok(path)
     }
 
@@ -122,20 +164,30 @@ impl Folder {
         File::open(&self.path)?.sync_all()
     }
 
-    fn prune(&self, route: &str, saved: &str, keep: usize, pinned: &[Arc<str>]) -> Result<(), Error> {
+    fn prune(&self, saved: &Named, future: &str, keep: usize, pinned: &[Arc<str>]) -> Result<(), Error> {
         let mut found: Vec<Named> = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(failed(&self.path))? {
             let entry = entry.map_err(failed(&self.path))?;
             if is_abandoned(&entry) {
                 remove(&entry.path())?;
             }
-            found.extend(named(&entry).filter(|file| file.route == route));
+            found.extend(named(&entry).filter(|file| file.route == saved.route));
         }
-        found.retain(|file| file.version != saved && !is_pinned(&file.version, pinned));
-        found.sort_unstable_by(|a, b| b.version.cmp(&a.version));
-        found.iter().skip(keep.saturating_sub(1)).try_for_each(|file| remove(&file.path))
+        found.retain(|file| file.version != saved.version && !is_pinned(&file.version, pinned));
+        let is_ahead = |file: &Named| *file.version > *future;
+        found.sort_unstable_by(|a, b| is_ahead(a).cmp(&is_ahead(b)).then_with(|| b.version.cmp(&a.version)));
+        found.iter().skip(keep.saturating_sub(1)).try_for_each(|file| remove(&self.path_of(file)))
     }
 
+    fn path_of(&self, file: &Named) -> PathBuf {
+        self.path.join(format!("{}--{}.{EXTENSION}", file.route, file.version))
+    }
+
+    fn too_many(&self, most: usize) -> Error {
+        Error::TooMany { path: self.path.clone(), most }
+    }
+
+    /// The newest first, as they are called.
     fn files(&self) -> (Vec<Named>, Vec<Error>) {
         let entries = match fs::read_dir(&self.path) {
             Ok(entries) => entries,
@@ -144,25 +196,42 @@ impl Folder {
         let (mut files, mut errors) = (Vec::new(), Vec::new());
         for entry in entries {
             match entry {
+                Ok(_) if files.len() == MAX_NAMES => {
+                    errors.push(self.too_many(MAX_NAMES));
+                    break;
+                }
                 Ok(entry) => files.extend(named(&entry)),
-                Err(error) => errors.push(failed(&self.path)(error)),
-            }
-            if files.len() > MAX_FILES {
-                files.truncate(MAX_FILES);
-                errors.push(Error::TooMany { path: self.path.clone(), most: MAX_FILES });
-                break;
+                Err(error) => {
+                    errors.push(failed(&self.path)(error));
+                    break;
+                }
             }
         }
+        files.sort_unstable_by(|a, b| b.version.cmp(&a.version));
         (files, errors)
+    }
+
+    /// `None` with what is wrong with it, or of a file that is gone.
+    fn read(&self, file: &Named, errors: &mut Vec<Error>) -> Option<Model> {
+        let path = self.path_of(file);
+        let mut bytes = Vec::new();
+        let result = File::open(&path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
+        match result.map(|_| Model::from_bytes(&bytes)) {
+            Ok(Ok(model)) => return Some(model),
+            Ok(Err(fault)) => errors.push(Error::Damaged { path, fault }),
+            // Removed since the folder was read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => errors.push(Error::Io { path, source }),
+        }
+        None
     }
 }
 
 /// A file, as it is called; what is in it may be something else.
 struct Named {
-    path: PathBuf,
     /// As [`name_of`] writes it.
-    route: String,
-    version: String,
+    route: Box<str>,
+    version: Box<str>,
 }
 
 fn named(entry: &DirEntry) -> Option<Named> {
@@ -172,29 +241,16 @@ fn named(entry: &DirEntry) -> Option<Named> {
     if path.extension() != Some(OsStr::new(EXTENSION)) || route.starts_with('.') {
         return None;
     }
-    Some(Named { route: route.to_owned(), version: version.to_owned(), path })
+    Some(Named { route: route.into(), version: version.into() })
 }
 
-/// Whether it is a model.
-fn read(path: &Path, models: &mut Vec<Arc<Model>>, errors: &mut Vec<Error>) -> bool {
-    let mut bytes = Vec::new();
-    let result = File::open(path).and_then(|file| file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
-    match result.map(|_| Model::from_bytes(&bytes)) {
-        Ok(Ok(model)) => {
-            models.push(Arc::new(model));
-            return true;
-        }
-        Ok(Err(fault)) => errors.push(Error::Damaged { path: path.to_owned(), fault }),
-        // Removed since the folder was read.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(source) => errors.push(Error::Io { path: path.to_owned(), source }),
-    }
-    false
+fn is_ahead(made_at: Duration, now: Duration) -> bool {
+    made_at > now.saturating_add(SKEW)
 }
 
-fn newest_first(mut models: Vec<Arc<Model>>) -> Vec<Arc<Model>> {
-    models.sort_by(|a, b| (b.made_at, &b.version).cmp(&(a.made_at, &a.version)));
-    models
+/// The newest first, and then those of the future.
+fn order(a: Duration, b: Duration, now: Duration) -> Ordering {
+    is_ahead(a, now).cmp(&is_ahead(b, now)).then_with(|| b.cmp(&a))
 }
 
 /// The route in the name of a file: no other route has the same, and no path or hidden file comes of it.

@@ -40,6 +40,16 @@ pub struct Model {
     pub outcome: Part,
 }
 
+/// What a model says of itself, without what it judges by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    pub version: Arc<str>,
+    pub route: Option<Arc<str>>,
+    pub made_at: Duration,
+    pub window: (Duration, Duration),
+    pub rows: u32,
+}
+
 /// A forest, and what it says about usual requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
@@ -107,6 +117,12 @@ impl Model {
             )?,
         };
         Some(model.numbered())
+    }
+
+    #[must_use]
+    pub fn about(&self) -> About {
+        let Self { version, route, made_at, window, rows, .. } = self;
+        About { version: Arc::clone(version), route: route.clone(), made_at: *made_at, window: *window, rows: *rows }
     }
 }
 

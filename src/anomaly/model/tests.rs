@@ -14,6 +14,9 @@ use crate::base::clock;
 /// 2026-11-23T14:00:00Z.
 const MADE: Duration = Duration::from_secs(1_795_442_400);
 
+/// When they are looked at.
+const NOW: Duration = Duration::from_secs(1_795_442_400 + 3_600);
+
 fn rows(count: usize, seed: u64) -> Vec<Seen> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut row =
@@ -370,6 +373,10 @@ mod in_a_folder {
         }
     }
 
+    fn about(models: &[Arc<Model>]) -> Vec<About> {
+        models.iter().map(|model| model.about()).collect()
+    }
+
     #[test]
     fn models_come_back_the_newest_first() {
         let temporary = Temporary::new("back");
@@ -379,16 +386,77 @@ mod in_a_folder {
             let path = folder.save(model, 5, &[]).unwrap();
             assert_eq!(fs::read(path).unwrap(), model.to_bytes());
         }
-        let (loaded, errors) = folder.load();
+        let (listed, errors) = folder.list(NOW);
         assert!(errors.is_empty(), "{errors:?}");
-        let versions =
-            |models: &[Arc<Model>]| models.iter().map(|model| Arc::clone(&model.version)).collect::<Vec<_>>();
-        assert_eq!(versions(&loaded), models.iter().map(|model| Arc::clone(&model.version)).collect::<Vec<_>>());
-        let (current, _) = folder.load_current(&[]);
-        assert_eq!(versions(&current), versions(&loaded[..2]));
-        let (current, _) = folder.load_current(&[Arc::clone(&models[2].version)]);
-        assert_eq!(versions(&current), versions(&loaded));
+        assert_eq!(listed, models.each_ref().map(Model::about));
+        let (current, _) = folder.load_current(NOW);
+        assert_eq!(about(&current), &listed[..2]);
         assert!(temporary.files().iter().all(|name| name.ends_with(".model")), "{:?}", temporary.files());
+    }
+
+    #[test]
+    fn a_version_is_found_and_no_other_file_is_read() {
+        let temporary = Temporary::new("find");
+        let folder = temporary.folder();
+        let models = [model(Some("a"), 1), model(Some("a"), 2), model(None, 3)];
+        models.iter().for_each(|model| drop(folder.save(model, 5, &[]).unwrap()));
+        for name in temporary.files().iter().filter(|name| !name.contains(&*models[0].version)) {
+            fs::write(folder.path().join(name), "no model").unwrap();
+        }
+        for route in [Some("a"), Some("b"), None] {
+            let found = folder.find(route, &models[0].version).unwrap().unwrap();
+            assert_eq!(found.version, models[0].version);
+            assert!(matches!(folder.find(route, &models[1].version), Err(Error::Damaged { .. })), "{route:?}");
+            assert!(folder.find(route, "20200101T000000Z-00000000").unwrap().is_none());
+        }
+        // What is in a file is what counts.
+        let lies = folder.path().join(format!("a--{}.model", models[1].version));
+        fs::copy(folder.path().join(format!("a--{}.model", models[0].version)), lies).unwrap();
+        assert!(folder.find(Some("a"), &models[1].version).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_has_not_the_last_word() {
+        let temporary = Temporary::new("ahead");
+        let folder = temporary.folder();
+        let [past, latest] = [1, 2].map(|at| model(Some("a"), at));
+        let ahead = [50_000, 60_000].map(|at| model(Some("a"), at));
+        let only = model(Some("b"), 50_000);
+        for model in [&past, &latest, &ahead[0], &ahead[1], &only] {
+            folder.save(model, 5, &[]).unwrap();
+        }
+        let (current, errors) = folder.load_current(NOW);
+        assert_eq!(about(&current), [&latest, &only].map(Model::about), "one of the future where there is no other");
+        assert_eq!(errors.iter().filter(|error| matches!(error, Error::Ahead { .. })).count(), 3, "{errors:?}");
+        let (all, errors) = folder.list(NOW);
+        assert_eq!(all[..2], [&latest, &past].map(Model::about), "what judges after a start is the first of its route");
+        assert_eq!((all.len(), errors.len()), (5, 0));
+        // Nor is it kept instead of what was made since.
+        let next = model(Some("a"), 3);
+        folder.save(&next, 3, &[]).unwrap();
+        let kept: Vec<_> = folder.list(NOW).0.into_iter().filter(|about| about.route.as_deref() == Some("a")).collect();
+        assert_eq!(kept, [&next, &latest, &past].map(Model::about));
+        // Clocks of gateways that share a folder differ.
+        assert_eq!(folder.load_current(MADE).0[0].version, next.version);
+    }
+
+    #[test]
+    fn however_many_files_there_are_the_newest_of_each_route_is_read() {
+        let temporary = Temporary::new("many");
+        let folder = temporary.folder();
+        let models = [model(Some("a"), 2), model(Some("b"), 1)];
+        models.iter().for_each(|model| drop(folder.save(model, 5, &[]).unwrap()));
+        for at in 0..4_200 {
+            fs::write(folder.path().join(format!("a--20260101T000000Z-{at:08x}.model")), "").unwrap();
+        }
+        let (current, errors) = folder.load_current(NOW);
+        assert_eq!(about(&current), models.each_ref().map(Model::about));
+        assert!(errors.is_empty(), "{errors:?}");
+        let (all, errors) = folder.list(NOW);
+        assert_eq!(all, about(&current), "and of all, so many");
+        let damaged = errors.iter().filter(|error| matches!(error, Error::Damaged { .. })).count();
+        let too_many = errors.iter().any(|error| matches!(error, Error::TooMany { most: 4_096, .. }));
+        assert_eq!((damaged, too_many), (4_094, true));
     }
 
     #[test]
@@ -421,8 +489,9 @@ mod in_a_folder {
         fs::write(&path, bytes).unwrap();
         fs::write(folder.path().join("notes.txt"), "not ours").unwrap();
         fs::write(folder.path().join(".1-2.tmp"), "being written").unwrap();
-        for (models, errors) in [folder.load(), folder.load_current(&[])] {
-            assert_eq!(models.len(), 1);
+        let ((all, of_all), (current, of_current)) = (folder.list(NOW), folder.load_current(NOW));
+        assert_eq!((all.len(), current.len()), (1, 1));
+        for errors in [of_all, of_current] {
             assert!(matches!(&errors[..], [Error::Damaged { path: named, .. }] if *named == path), "{errors:?}");
             assert!(errors[0].to_string().starts_with(path.to_str().unwrap()));
         }
@@ -440,7 +509,7 @@ mod in_a_folder {
         let temporary = Temporary::new("gone");
         let folder = temporary.folder();
         fs::remove_dir_all(folder.path()).unwrap();
-        assert!(matches!(&folder.load().1[..], [Error::Io { .. }]));
+        assert!(matches!(&folder.list(NOW).1[..], [Error::Io { .. }]));
         assert!(matches!(folder.save(&model(None, 1), 5, &[]), Err(Error::Io { .. })));
         fs::write(folder.path(), "a file").unwrap();
         assert!(matches!(Folder::open(folder.path()), Err(Error::Io { .. })));
@@ -457,12 +526,12 @@ mod in_a_folder {
                 scope.spawn(move || {
                     for at in 0..10 {
                         folder.save(&model(Some("a"), at * 3 + gateway), 2, &[]).unwrap();
-                        assert!(folder.load().1.is_empty());
+                        assert!(folder.list(NOW).1.is_empty());
                     }
                 });
             }
         });
-        assert!(folder.load().0.len() <= 4, "{:?}", temporary.files());
+        assert!(folder.list(NOW).0.len() <= 4, "{:?}", temporary.files());
     }
 
     #[test]
@@ -476,7 +545,7 @@ mod in_a_folder {
             assert_eq!(path.parent(), Some(folder.path()));
         }
         folder.save(&model(None, 1), 5, &[]).unwrap();
-        let (loaded, errors) = folder.load();
+        let (loaded, errors) = folder.list(NOW);
         assert_eq!((loaded.len(), errors.len()), (names.len() + 1, 0));
         assert!(names.iter().all(|name| loaded.iter().any(|model| model.route.as_deref() == Some(name))));
         assert!(temporary.files().iter().all(|name| name.len() < 200 && !name.starts_with('.')));

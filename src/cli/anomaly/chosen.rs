@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 
 use super::super::{Common, FOUND_ERRORS, Failure, read_routes, tell};
 use crate::anomaly::Action;
-use crate::anomaly::Model;
 use crate::anomaly::model::folder::{Error, Folder};
-use crate::base::timestamp;
+use crate::anomaly::model::{About, Model};
+use crate::base::{clock, timestamp};
 use crate::config::checked::anomaly::{AnomalyPolicy, Ladder};
 use crate::config::checked::{Bootstrap, Routes};
 use crate::config::defaults;
@@ -26,10 +26,10 @@ pub(super) struct Written {
     pub routes: Routes,
 }
 
-/// The models of a folder, the newest first.
+/// The models of a folder, the newest first but for those of the future.
 pub(super) struct Stored {
-    pub path: PathBuf,
-    pub models: Vec<Arc<Model>>,
+    pub folder: Folder,
+    pub models: Vec<About>,
     pub damaged: Vec<Error>,
 }
 
@@ -56,13 +56,6 @@ impl Written {
         }
     }
 
-    /// Versions that some route names.
-    pub(super) fn pinned(&self) -> Vec<Arc<str>> {
-        let actions = self.routes.routes.iter().filter_map(|route| route.action.as_ref().ok());
-        let policies = actions.filter_map(|action| action.anomaly.as_deref());
-        policies.flat_map(|policy| [&policy.model, &policy.shadow]).flatten().cloned().collect()
-    }
-
     /// The folder that is asked for, or else the one of the bootstrap file.
     pub(super) fn folder(&self, asked: Option<&Path>) -> Result<PathBuf, Failure> {
         let folder = asked.or(self.bootstrap.anomaly.folder.as_deref());
@@ -86,17 +79,19 @@ impl Written {
         let version = asked.or_else(|| policy?.model.as_deref());
         let missing = match (version, route) {
             (Some(version), _) => {
-                if let Some(found) = stored.models.iter().find(|model| *model.version == *version) {
-                    return Ok(Arc::clone(found));
+                if let Some(found) = stored.folder.find(route, version).map_err(Failure::found)? {
+                    return Ok(found);
                 }
-                format!("there is no model `{version}`, neither as a file nor in {}", stored.path.display())
+                format!("there is no model `{version}`, neither as a file nor in {}", stored.folder.path().display())
             }
             (None, route) => {
-                let newest = |of: Option<&str>| stored.models.iter().find(|model| model.route.as_deref() == of);
-                if let Some(found) = newest(route).or_else(|| newest(None)) {
-                    return Ok(Arc::clone(found));
+                for of in [route, None] {
+                    if let Some(found) = stored.newest(of)? {
+                        return Ok(found);
+                    }
                 }
-                format!("there is no model of route `{}` in {}", route.unwrap_or_default(), stored.path.display())
+                let path = stored.folder.path().display();
+                format!("there is no model of route `{}` in {path}", route.unwrap_or_default())
             }
         };
         stored.warn();
@@ -112,8 +107,16 @@ impl Stored {
         if !path.is_dir() {
             return Err(Failure::found(format!("there is no folder {}", path.display())));
         }
-        let (models, damaged) = Folder::open(path).map_err(Failure::found)?.load();
-        Ok(Self { path: path.to_owned(), models, damaged })
+        let folder = Folder::open(path).map_err(Failure::found)?;
+        let (models, damaged) = folder.list(clock::since_epoch());
+        Ok(Self { folder, models, damaged })
+    }
+
+    /// The newest model of a route, as a start takes it.
+    pub(super) fn newest(&self, route: Option<&str>) -> Result<Option<Arc<Model>>, Failure> {
+        let newest = self.models.iter().find(|model| model.route.as_deref() == route);
+        let found = newest.map(|newest| self.folder.find(route, &newest.version)).transpose();
+        found.map(Option::flatten).map_err(Failure::found)
     }
 
     pub(super) fn warn(&self) {
@@ -142,7 +145,7 @@ pub(super) fn told(model: &Model) -> String {
     format!("{} {of}, made from {} requests of {from} to {to}", model.version, model.rows)
 }
 
-pub(super) fn to_json(model: &Model) -> Value {
+pub(super) fn to_json(model: &About) -> Value {
     json!({
         "version": &*model.version,
         "route": model.route.as_deref(),

@@ -63,7 +63,7 @@ fn of_folder(stored: &Stored, written: &Written) -> Value {
     }
     let models: Vec<Value> = stored.models.iter().map(|model| roles.said(to_json(model))).collect();
     let damaged = stored.damaged.iter().map(|error| json!({ "path": path(error), "why": why(error) }));
-    json!({ "folder": stored.path.display().to_string(), "models": models, "damaged": damaged.collect::<Vec<_>>() })
+    json!({ "folder": stored.folder.path().display().to_string(), "models": models, "damaged": damaged.collect::<Vec<_>>() })
 }
 
 fn of_gateway(models: &Value, state: &Value) -> Value {
@@ -140,7 +140,8 @@ fn row(model: &Value) -> [String; 7] {
 }
 
 fn path(error: &Error) -> String {
-    let (Error::Io { path, .. } | Error::Damaged { path, .. } | Error::TooMany { path, .. }) = error;
+    let (Error::Io { path, .. } | Error::Damaged { path, .. } | Error::TooMany { path, .. } | Error::Ahead { path }) =
+        error;
     path.display().to_string()
 }
 
@@ -149,6 +150,7 @@ fn why(error: &Error) -> String {
     match error {
         Error::Io { source, .. } => source.to_string(),
         Error::Damaged { fault, .. } => fault.to_string(),
+        Error::Ahead { .. } => "made in the future".to_owned(),
         Error::TooMany { most, .. } => format!("there are more than {most} models; the others were not read"),
     }
 }

@@ -69,15 +69,14 @@ impl Train {
             )));
         }
         let sample = sample(&log, route, settings, written.bootstrap.anomaly.callers);
-        let stored = Stored::of(folder.path())?;
-        let before = stored.models.iter().find(|model| model.route.as_deref() == Some(route));
-        let model =
-            training::train(Some(Arc::from(route)), sample.rows(), before.map(|model| &**model), clock::since_epoch());
+        let before = Stored::of(folder.path())?.newest(Some(route))?;
+        let model = training::train(Some(Arc::from(route)), sample.rows(), before.as_deref(), clock::since_epoch());
         let model = model.ok_or_else(|| Failure::found("too little is left without what is rarest"))?;
-        let path = folder.save(&model, settings.keep, &written.pinned()).map_err(Failure::found)?;
+        // A gateway may judge by any of the others; it removes what it does not need when it makes its next.
+        let path = folder.save(&model, usize::MAX, &[]).map_err(Failure::found)?;
         match common.format {
             Format::Json => {
-                let mut answer = to_json(&model);
+                let mut answer = to_json(&model.about());
                 answer["path"] = json!(path.display().to_string());
                 answer["requests"] = json!(seen);
                 answer["log"] = log.to_json();

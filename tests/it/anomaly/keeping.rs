@@ -144,6 +144,39 @@ async fn what_cannot_be_read_is_said_and_keeps_nothing_from_starting() {
     }
 }
 
+/// Waits until replaced snapshots were let go, after the first request to a route that is new.
+async fn housekeeping(gateway: &TestGateway) {
+    let kept_house = async || {
+        let warm_up = gateway.metrics_value(r#"sluice_anomaly_warm_up_ratio{route="second"}"#).await;
+        (warm_up > 0.0).then_some(())
+    };
+    eventually("housekeeping", kept_house).await;
+}
+
+#[tokio::test]
+async fn a_mistake_in_a_route_loses_nothing_that_it_has_learned() {
+    let throttle = format!("{{ action: throttle, {SHARE}, throttle: 1/h, cool_down: 1h }}");
+    let scene = Scene::trained(&throttle).await;
+    let (model, learned) = (version(&scene.gateway).await, seen(&scene.gateway).await);
+    let mut caller = scene.caller(BOTH[0]).await;
+    let acme = &scene.callers[0];
+    assert_eq!(odd(&mut caller, acme).await.status, 200);
+    odd(&mut caller, acme).await.refused(429, "ANOMALY_THROTTLED");
+    let another = scene.file.clone().route("second", "auth: none, respond: { body: good }, anomaly: observe");
+    let with = |route: &str, anomaly: &str| super::scene::written(&another, route, anomaly, &scene.settings);
+    let lost = format!("{{ {SHARE}, model: 20200101T000000Z-00000000 }}");
+    for faulty in [with(&scene.route, &lost), with(&scene.route.replace("app", "nowhere"), &throttle)] {
+        scene.gateway.reload_with(&faulty).await;
+        usual(&mut caller, acme).await.refused(503, "ROUTE_FAULTY");
+    }
+    assert_eq!(caller.get("/second/", &[]).await.status, 200);
+    housekeeping(&scene.gateway).await;
+    scene.gateway.reload_with(&with(&scene.route, &throttle)).await;
+    assert_eq!(version(&scene.gateway).await, model);
+    assert!(seen(&scene.gateway).await >= learned);
+    odd(&mut caller, acme).await.refused(429, "ANOMALY_THROTTLED");
+}
+
 #[tokio::test]
 async fn a_reload_keeps_what_was_learned_and_where_callers_stand() {
     let throttle = format!("{{ action: throttle, {SHARE}, throttle: 1/h, cool_down: 1h }}");
@@ -170,11 +203,7 @@ async fn a_reload_keeps_what_was_learned_and_where_callers_stand() {
     scene.gateway.reload_with(&without.to_string()).await;
     assert_eq!(usual(&mut caller, acme).await.status, 404);
     assert_eq!(caller.get("/second/", &[]).await.status, 200);
-    let kept_house = async || {
-        let warm_up = scene.gateway.metrics_value(r#"sluice_anomaly_warm_up_ratio{route="second"}"#).await;
-        (warm_up > 0.0).then_some(())
-    };
-    eventually("housekeeping", kept_house).await;
+    housekeeping(&scene.gateway).await;
     scene.reload(&throttle).await;
     let route = orders(&scene.gateway).await;
     assert_eq!((&route["rows"], &route["seen"]), (&json!(0), &json!(0)));

@@ -207,6 +207,19 @@ async fn what_the_gateway_said_at_that_time_is_shown_and_steers_no_terminal() {
 }
 
 #[tokio::test]
+async fn a_model_of_a_log_takes_the_place_of_none() {
+    let place = place();
+    place.write("routes.yaml", ROUTES.replace("warm_up: 1000", "warm_up: 1000, keep: 1"));
+    let judges = trained(&place).await;
+    place.write("access.log", log(LINES - 500));
+    let tried = trained(&place).await;
+    assert_ne!(judges["version"], tried["version"]);
+    for made in [judges, tried] {
+        assert!(place.path(made["path"].as_str().unwrap()).is_file(), "{made}");
+    }
+}
+
+#[tokio::test]
 async fn models_of_a_folder_are_listed_with_what_is_damaged() {
     let place = place();
     let ended = place.run(&["anomaly", "models", "--folder"]).await.with(1);

@@ -117,7 +117,7 @@ impl Results<'_> {
             })
         });
         json!({
-            "model": chosen::to_json(self.model),
+            "model": chosen::to_json(&self.model.about()),
             "route": self.route,
             "log": log,
             "scores": quantiles.into_iter().collect::<serde_json::Map<_, _>>(),

@@ -180,7 +180,7 @@ impl Explained<'_> {
                 "caller": Some(&*request.who).filter(|who| !who.is_empty()),
                 "client": request.client.to_string(),
             },
-            "model": chosen::to_json(self.model),
+            "model": chosen::to_json(&self.model.about()),
             "logged": said,
             "rarity": witnesses.rarity().all,
             "arrival": {
