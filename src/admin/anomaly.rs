@@ -162,8 +162,8 @@ fn route(name: &str, of: &CompiledAnomaly, registry: &Registry, now: Duration) -
     let fallback = registry.shared.fallback.load();
     let judging = own.as_ref().or(fallback.as_ref());
     let counts = of.metrics.counts();
-    let rungs =
-        of.policy.ladder.rungs.iter().map(|(action, share)| rung(*action, *share, judging.map(|model| &**model)));
+    let rungs = of.policy.ladder.rungs.iter();
+    let rungs = rungs.map(|(action, share)| rung(*action, *share, judging.map(|model| &**model), own.is_some()));
     json!({
         "route": name,
         "state": match (own.as_ref(), judging, lacking(&numbers)) {
@@ -191,15 +191,15 @@ fn route(name: &str, of: &CompiledAnomaly, registry: &Registry, now: Duration) -
     })
 }
 
-/// From which score of an arrival on it is done, and whether the model can find any arrival that rare: outcomes and windows, which may lead to
-/// all rungs but `block`, are not looked at.
-fn rung(action: Action, share: f32, model: Option<&Model>) -> Value {
+/// From which score of an arrival on it is done, and whether the model can find any arrival that rare, and may lead to that: one of other routes tags at
+/// most. Outcomes and windows, which may lead to all rungs but `block`, are not looked at.
+fn rung(action: Action, share: f32, model: Option<&Model>, is_own: bool) -> Value {
     let tails = model.map(|model| &model.arrival.tails);
     json!({
         "action": action.as_str(),
         "share": decimal(share),
         "score": tails.map(|tails| tails.threshold(share * ARRIVALS)),
-        "reachable": tails.map(|tails| tails.rarity(1.0) <= share * ARRIVALS),
+        "reachable": tails.map(|tails| (is_own || action <= Action::Tag) && tails.rarity(1.0) <= share * ARRIVALS),
     })
 }
 

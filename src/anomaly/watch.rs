@@ -58,7 +58,7 @@ pub struct Arrived {
     pub verdict: Verdict,
     /// What the ladder wanted, when the safety held it back.
     pub held_back: Option<Action>,
-    /// Only for what reached a rung.
+    /// Only for what reached a rung, or whose caller is held.
     pub explanation: Option<Box<Explanation>>,
 }
 
@@ -175,26 +175,22 @@ impl Watch {
         if let Some(model) = model.filter(|_| is_alert) {
             arrived.explanation = Some(Box::new(explain(model, &arrived.row, witnesses, mildest)));
         }
-        if arrived.verdict.action > reached.max(Action::Tag) {
+        if arrived.held_back.unwrap_or(arrived.verdict.action) > reached.max(Action::Tag) {
             arrived.explanation.get_or_insert_default().put_first_of_hold();
         }
         arrived
     }
 
-    /// Learns from what came of a request. Who is refused teaches nothing. What only passes because the safety holds a refusal back is evidence against
-    /// its caller, and does not become usual for it; but a model learns from it, or else one that is wrong would stay so. What an upstream
-    /// failed in is not held against anybody.
+    /// Learns from what came of a request. Who is refused teaches nothing; what passes does, also when only the safety lets it, or else a model that is wrong
+    /// would stay so. What an upstream failed in is not held against anybody.
     pub fn leave(&self, shared: &Shared, arrived: &mut Arrived, outcome: &Outcome) {
         if arrived.verdict.refuses() || outcome.is_failure {
             return;
         }
         let row = &mut arrived.row;
-        let is_usual = arrived.held_back.is_none();
         shared.profiles.again(arrived.place, |profile| {
             profile.answer(outcome, row);
-            if is_usual {
-                profile.learn(&arrived.met, row);
-            }
+            profile.learn(&arrived.met, row);
         });
         let own = self.model.load();
         let fallback = own.is_none().then(|| shared.fallback.load());
@@ -205,7 +201,7 @@ impl Watch {
                 profile.running.note(judged.rarity, outcome.at, excess);
                 profile.running
             });
-            if let Some(mut common) = unless_taken(&self.common).filter(|_| is_usual) {
+            if let Some(mut common) = unless_taken(&self.common) {
                 common.note(arrived.place.caller, &running, outcome.at);
                 self.excess.store(common.excess().to_bits(), Ordering::Relaxed);
             }

@@ -2,7 +2,6 @@
 
 use std::hash::BuildHasher;
 use std::io::Write as _;
-use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use super::caller::Caller;
 use super::exchange::{Exchange, Undecided};
 use super::facts::Facts;
 use super::view::{BodyLength, RequestView};
-use crate::anomaly::features::Fields;
+use crate::anomaly::features::{Fields, network_of};
 use crate::anomaly::ladder::Verdict;
 use crate::anomaly::{Action, Arrival, Arrived, Outcome};
 use crate::auth::challenge::insufficient_authentication;
@@ -109,14 +108,6 @@ fn number_of(caller: &Caller, network: u64) -> u64 {
         (Some(partner), _) => NUMBERS.hash_one(&*partner.name),
         (None, Some(subject)) => NUMBERS.hash_one((caller.authority(), subject)),
         (None, None) => NUMBERS.hash_one((caller.authority(), network)),
-    }
-}
-
-/// /24 of IPv4, /48 of IPv6: what is usually one customer's.
-fn network_of(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4((address.to_bits() & (!0 << 8)).into()),
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & (!0 << 80)).into()),
     }
 }
 

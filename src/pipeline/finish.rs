@@ -89,7 +89,9 @@ pub fn finish(exchange: &Exchange, access_log: &AccessLog) {
             status,
             request_bytes: record.request_bytes,
             response_bytes: record.response_bytes,
-            is_failure: status >= 500 || progress.status == 0,
+            is_failure: status >= 500
+                || progress.status == 0
+                || progress.reason.is_some_and(|reason| reason.status() >= 500),
         },
     );
     exchange.metrics().observe(&record);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::anomaly::model::Judgement;
 use crate::anomaly::registry::{Numbers, Pins, Registry};
 use crate::anomaly::watch::Witnesses;
-use crate::anomaly::{Action, Arrived, Watch};
+use crate::anomaly::{Arrived, Watch};
 use crate::config::checked::anomaly::AnomalyPolicy;
 use crate::telemetry::metrics::{AnomalyMetrics, AnomalyNumbers};
 
@@ -37,7 +37,7 @@ impl CompiledAnomaly {
         let verdict = &arrived.verdict;
         if arrived.held_back.is_some() {
             self.metrics.held_back();
-        } else if arrived.judged.is_some() || verdict.action > Action::Observe {
+        } else if arrived.judged.is_some() {
             self.metrics.scored(verdict.action);
         }
         let mildest = self.policy.ladder.rungs.first().map(|(_, share)| *share);

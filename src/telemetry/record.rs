@@ -78,7 +78,7 @@ pub const REASONS_TOLD: usize = 3;
 pub struct Unusual<'a> {
     /// Its score in (0, 1) and the share of usual requests that are as unusual; `None` as long as there is no model.
     pub judged: Option<(f32, f32)>,
-    /// What was done, when it reached a rung.
+    /// What was done, when it reached a rung or its caller is held.
     pub action: Option<&'static str>,
     /// What made it unusual, the most first; empty texts say nothing.
     pub why: [&'a str; REASONS_TOLD],

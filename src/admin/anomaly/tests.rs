@@ -25,7 +25,7 @@ fn the_rate_is_of_what_was_scored_and_reached_a_rung() {
 #[test]
 fn a_share_is_said_as_it_was_written() {
     assert_eq!(
-        rung(Action::Block, 0.0005, None),
+        rung(Action::Block, 0.0005, None, false),
         json!({ "action": "block", "share": 0.0005, "score": null, "reachable": null })
     );
 }

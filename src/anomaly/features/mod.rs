@@ -4,6 +4,7 @@
 //! generated from it. What the request alone tells is read [here](Row::read); what depends on its caller is added by the
 //! [`Profile`](super::profile::Profile). Nothing here allocates.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::Method;
@@ -111,8 +112,17 @@ pub struct Outcome {
     pub status: u16,
     pub request_bytes: u64,
     pub response_bytes: u64,
-    /// The gateway or the service failed, or the client left: it says nothing about who asked.
+    /// The gateway or the service failed, if only half-way, or the client left before there was an answer: it says nothing about who asked.
     pub is_failure: bool,
+}
+
+/// What [`Arrival::network`] tells apart: /24 of IPv4, /48 of IPv6, which is usually one customer's.
+#[must_use]
+pub fn network_of(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4((address.to_bits() & (!0 << 8)).into()),
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & (!0 << 80)).into()),
+    }
 }
 
 #[cfg(test)]

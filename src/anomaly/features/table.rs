@@ -108,7 +108,7 @@ pub const FEATURES: &[Feature] = &[
         "share",
         Arrival,
         AsIs,
-        "Share of answers of 400 and above among those to the caller, over the last 32 or so.",
+        "Share of answers of 400 and above among those to the caller, over the last 32 or so; half as many after each ten minutes without one.",
     ),
     feature("token_age", "s", Arrival, Log, "Time since the token was issued; missing without a token."),
     feature("duration", "ms", Outcome, Log, "From the arrival of the request to the end of the answer."),

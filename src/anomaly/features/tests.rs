@@ -347,3 +347,18 @@ fn documentation_has_the_table() {
         assert!(written == table, "docs/anomaly.md is out of date; run the tests with SLUICE_UPDATE=1");
     }
 }
+
+proptest! {
+    #[test]
+    fn neighbours_share_a_network(v4: u32, v6: u128, other: u8, far in any::<u128>()) {
+        let of = |bits: u32| network_of(IpAddr::V4(bits.into()));
+        prop_assert_eq!(of(v4), of(v4 ^ u32::from(other)));
+        prop_assert_ne!(of(v4), of(v4 ^ 0x100));
+        let mapped = network_of(IpAddr::V6(std::net::Ipv4Addr::from_bits(v4).to_ipv6_mapped()));
+        prop_assert_eq!(mapped, of(v4), "written as IPv6");
+        let v6 = v6 | 1 << 127;
+        let of = |bits: u128| network_of(IpAddr::V6(bits.into()));
+        prop_assert_eq!(of(v6), of(v6 ^ (far >> 48)));
+        prop_assert_ne!(of(v6), of(v6 ^ (1 << 80)));
+    }
+}

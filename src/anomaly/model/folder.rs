@@ -161,7 +161,11 @@ impl Folder {
             return written;
         }
         // The name survives a crash of the machine, too.
-        File::open(&self.path)?.sync_all()
+        match File::open(&self.path)?.sync_all() {
+            // Not every file system can do that for a folder.
+            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+            result => result,
+        }
     }
 
     fn prune(&self, saved: &Named, future: &str, keep: usize, pinned: &[Arc<str>]) -> Result<(), Error> {
@@ -176,7 +180,9 @@ impl Folder {
         found.retain(|file| file.version != saved.version && !is_pinned(&file.version, pinned));
         let is_ahead = |file: &Named| *file.version > *future;
         found.sort_unstable_by(|a, b| is_ahead(a).cmp(&is_ahead(b)).then_with(|| b.version.cmp(&a.version)));
-        found.iter().skip(keep.saturating_sub(1)).try_for_each(|file| remove(&self.path_of(file)))
+        let removed = found.iter().skip(keep.saturating_sub(1)).map(|file| remove(&self.path_of(file)));
+        // One that cannot be removed keeps no other.
+        removed.fold(Ok(()), Result::and)
     }
 
     fn path_of(&self, file: &Named) -> PathBuf {

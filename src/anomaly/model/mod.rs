@@ -97,10 +97,14 @@ impl Model {
             return None;
         }
         let options = Options { seed: seed(rows), ..options };
-        let times = || rows.iter().map(|seen| seen.at);
-        let window = (times().min()?, times().max()?);
+        let mut times: Vec<Duration> = rows.iter().map(|seen| seen.at).collect();
+        times.sort_unstable();
+        let window = (*times.first()?, *times.last()?);
+        // Some stragglers of the day before do not tell of all its hours.
+        let most = times.len() / 20..times.len() - times.len() / 20;
+        let most = times.get(most).and_then(|most| Some(most.last()?.saturating_sub(*most.first()?)));
         let mut arrivals = columns_of(rows, Row::arrival);
-        if window.1.saturating_sub(window.0) < DAY {
+        if most.is_none_or(|most| most < DAY) {
             without(&mut arrivals, "time_of_day");
         }
         let model = Self {

@@ -15,8 +15,6 @@ const SHARDS: usize = 64;
 const CHANCES: u8 = 3;
 /// Profiles that are looked at under one lock.
 const BATCH: usize = 32;
-/// As many as a gateway keeps when nothing is said.
-const CAPACITY: usize = 100_000;
 
 /// Who and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,12 +57,6 @@ struct Slot {
     place: Place,
     chances: u8,
     profile: Box<Profile>,
-}
-
-impl Default for Profiles {
-    fn default() -> Self {
-        Self::new(CAPACITY)
-    }
 }
 
 impl Profiles {

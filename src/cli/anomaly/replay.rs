@@ -1,11 +1,10 @@
 //! What a gateway would have seen of the requests of a log, in their order.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::log::{Fate, Request, digest};
-use crate::anomaly::features::{Fields, columns};
+use crate::anomaly::features::{Fields, columns, network_of};
 use crate::anomaly::profile::{Met, Place, Profiles};
 use crate::anomaly::running::Common;
 use crate::anomaly::{Arrival, Model, Outcome, Row};
@@ -91,7 +90,7 @@ impl Replay<'_> {
             // What was refused was not read.
             body: (request.fate == Fate::Passed).then_some(request.request_bytes),
             caller: request.caller,
-            network: digest(network(request.client)),
+            network: digest(network_of(request.client)),
             token_age: None,
         };
         let mut row = Row::default();
@@ -118,11 +117,8 @@ impl Replay<'_> {
             status: request.status,
             request_bytes: request.request_bytes,
             response_bytes: request.response_bytes,
-            is_failure: request.status >= 499,
+            is_failure: false,
         };
-        if outcome.is_failure {
-            return;
-        }
         let excess = self.common.excess();
         let running = self.profiles.again(place(request), |profile| {
             profile.answer(&outcome, &mut row);
@@ -146,14 +142,6 @@ fn blank(row: &mut Row) {
         if let Some(value) = row.0.get_mut(column) {
             *value = f32::NAN;
         }
-    }
-}
-
-/// /24 of IPv4, /48 of IPv6, as a gateway takes them.
-fn network(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4((address.to_bits() & (!0 << 8)).into()),
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & (!0 << 80)).into()),
     }
 }
 

@@ -62,7 +62,7 @@ pub struct AnomalySettings {
     pub half_life: Duration,
     /// The most of what is learned from that one caller may have, in (0, 1].
     pub caller_share: f32,
-    /// The most of all requests that may be refused as unusual, in (0, 1].
+    /// The most of the requests of a route that may be refused as unusual, of what callers usually send, in (0, 1].
     pub max_blocked: f32,
     /// Models of a route that are kept.
     pub keep: usize,

@@ -49,7 +49,7 @@ model! {
 
     /// How models of what is usual are made, and how much may follow from them. Holds for all routes.
     AnomalySettings "`anomaly` of the file" {
-        /// Requests of a route before it has a model; until then nothing is scored.
+        /// Requests of a route before it has a model of its own.
         optional warm_up: Count = defaults::WARM_UP,
         /// How often a model is made anew.
         optional retrain: Duration = time(defaults::RETRAIN),

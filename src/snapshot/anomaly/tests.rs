@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::anomaly::Action;
 use crate::anomaly::Row;
 use crate::anomaly::ladder::{Ladder, Verdict};
 use crate::anomaly::profile::{Met, Place};

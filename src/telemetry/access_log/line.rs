@@ -65,13 +65,13 @@ pub const FIELDS: &[Field] = &[
     field(
         "anomaly_action",
         "string",
-        "the request reached a rung",
+        "the request reached a rung, or its caller is held",
         "What was done: `observe`, `tag`, `throttle`, `challenge` or `block`.",
     ),
     field(
         "anomaly_why",
         "array",
-        "the request reached a rung",
+        "the request reached a rung, or its caller is held",
         "What made it unusual, the most first; at most 3 texts, cut after 128 bytes each.",
     ),
     field(

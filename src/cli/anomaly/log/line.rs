@@ -71,6 +71,8 @@ pub(in crate::cli::anomaly) struct Request {
 pub(in crate::cli::anomaly) enum Fate {
     /// It came through the check, or would have.
     Passed,
+    /// It came through the check, or would have, and then something failed, or the client left before there was an answer.
+    Failed,
     /// The check refused it, so that nothing is learned from it.
     Refused,
     /// It was refused before any check.
@@ -142,9 +144,12 @@ fn method(text: &str) -> Result<Method, String> {
 /// The check is the last before a route acts: what has a reason and came no further was refused before.
 fn fate(line: &Line) -> Fate {
     let by_check = [Reason::Anomalous, Reason::AnomalyThrottled, Reason::ReauthenticationRequired];
-    match &line.reason {
-        Some(reason) if by_check.iter().any(|check| check.as_str() == reason) => Fate::Refused,
-        Some(_) if line.anomaly_score.is_none() && line.upstream.is_none() => Fate::Unseen,
+    let reason = line.reason.as_deref().and_then(|reason| Reason::ALL.iter().find(|known| known.as_str() == reason));
+    match (&line.reason, reason) {
+        (_, Some(reason)) if by_check.contains(reason) => Fate::Refused,
+        (Some(_), _) if line.anomaly_score.is_none() && line.upstream.is_none() => Fate::Unseen,
+        (_, Some(reason)) if reason.status() >= 500 => Fate::Failed,
+        _ if line.status >= Reason::ClientClosed.status() => Fate::Failed,
         _ => Fate::Passed,
     }
 }

@@ -20,7 +20,7 @@ fn a_line_is_read() {
     assert_eq!(request.time.subsec_micros(), 123);
     assert_eq!((&*request.id, &*request.path, &*request.route), ("r-1", "/api/orders/42", "orders"));
     assert_eq!((request.status, request.took.as_micros(), request.response_bytes), (504, 2_016_204, 312));
-    assert_eq!((&*request.who, request.fate), ("partner acme", Fate::Passed));
+    assert_eq!((&*request.who, request.fate), ("partner acme", Fate::Failed));
     let said = request.said.unwrap();
     assert_eq!((said.score, said.rarity, &*said.action), (0.71, 0.0004, "tag"));
     assert_eq!(said.why, ["path not seen from this caller of late"]);
@@ -42,11 +42,15 @@ fn what_was_refused_before_the_check_is_told_from_what_it_refused() {
     let without = LINE.replace("\"upstream\":\"orders\",", "");
     let unscored = without.replace("\"anomaly_score\":0.71,\"anomaly_rarity\":0.0004,", "");
     for (line, fate) in [
-        (without.as_str(), Fate::Passed),
+        (without.as_str(), Fate::Failed),
         (&unscored.replace("UPSTREAM_TIMEOUT", "RATE_LIMITED"), Fate::Unseen),
         (&without.replace("UPSTREAM_TIMEOUT", "ANOMALOUS"), Fate::Refused),
         (&without.replace("UPSTREAM_TIMEOUT", "ANOMALY_THROTTLED"), Fate::Refused),
-        (&unscored.replace("\"reason\":\"UPSTREAM_TIMEOUT\",", ""), Fate::Passed),
+        (&unscored.replace("\"reason\":\"UPSTREAM_TIMEOUT\",", ""), Fate::Failed),
+        (&unscored.replace("\"reason\":\"UPSTREAM_TIMEOUT\",", "").replace("504", "404"), Fate::Passed),
+        (&without.replace("504", "200"), Fate::Failed),
+        (&without.replace("UPSTREAM_TIMEOUT", "CLIENT_CLOSED").replace("504", "200"), Fate::Passed),
+        (&without.replace("UPSTREAM_TIMEOUT", "CLIENT_CLOSED").replace("504", "499"), Fate::Failed),
     ] {
         assert_eq!(parsed(line).fate, fate, "{line}");
     }
