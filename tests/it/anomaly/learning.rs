@@ -1,7 +1,7 @@
 //! What a gateway can be taught by whoever wants to look usual.
 
-use super::scene::{BOTH, SHARE, Scene, odd, train, usual};
-use crate::support::eventually;
+use super::scene::{BOTH, SHARE, Scene, odd, seen, train, usual};
+use crate::support::{Client, eventually};
 
 #[tokio::test]
 async fn an_attack_that_one_caller_repeats_stays_unusual_for_others() {
@@ -23,6 +23,29 @@ async fn who_is_refused_again_and_again_stays_unusual() {
     for _ in 0..80 {
         odd(&mut caller, &scene.callers[0]).await.refused(403, "ANOMALOUS");
     }
+}
+
+#[tokio::test]
+async fn what_a_service_fails_in_teaches_nothing() {
+    let scene = Scene::trained("{ contamination: 2% }").await;
+    let (name, key) = &scene.callers[0];
+    let learned = seen(&scene.gateway).await;
+    for target in ["broken", "half"] {
+        let mut client = Client::connect(scene.gateway.address()).await;
+        client
+            .send(format!("GET /orders/1001?page=1&sort={target} HTTP/1.1\r\nHost: a\r\n{name}: {key}\r\n\r\n"))
+            .await;
+        let answer = client.try_response().await;
+        assert_eq!(answer.is_ok_and(|answer| answer.status == 500), target == "broken");
+    }
+    scene.gateway.metric_reaches(r#"sluice_anomaly_requests_total{route="orders",action="observe"}"#, 2.0).await;
+    assert_eq!(seen(&scene.gateway).await, learned);
+    let mut caller = scene.caller(BOTH[0]).await;
+    let usual = async || {
+        usual(&mut caller, &scene.callers[0]).await;
+        (seen(&scene.gateway).await > learned).then_some(())
+    };
+    eventually("what succeeds does", usual).await;
 }
 
 /// What came of earlier requests decides about later ones, but not for ever.

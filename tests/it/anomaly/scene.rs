@@ -171,12 +171,19 @@ impl Scene {
     }
 }
 
-/// Answers everything with `good`, but for what is to `fail`, after as long as may be: so what a busy machine adds is nothing that never was.
+/// Answers everything with `good`, but for what is to `fail`, to be `broken` or to break off `half`-way, after as long as may be: so what a busy machine adds is nothing that never was.
 fn upstream() -> Upstream {
     Upstream::scripted(async |mut conn| {
         while let Some(request) = conn.request().await? {
             let pause = Duration::from_secs_f32(fastrand::f32().mul_add(4.6, -6.9).exp());
             tokio::time::interval_at(Instant::now() + pause, pause).tick().await;
+            if request.target.ends_with("half") {
+                return conn.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").await;
+            }
+            if request.target.ends_with("broken") {
+                conn.send(answer("500 Internal Server Error", "Cache-Control: no-store", "bad")).await?;
+                continue;
+            }
             let status = if request.target.ends_with("fail") { "404 Not Found" } else { "200 OK" };
             conn.send(answer(status, "Cache-Control: max-age=600", "good")).await?;
         }
