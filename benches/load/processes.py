@@ -39,7 +39,7 @@ class Process:
     def __init__(self, name, argv, cores, folder, environment=None):
         self.name = name
         self.output = folder / f"{name}.out"
-        with open(self.output, "ab") as output:
+        with open(self.output, "wb") as output:
             # A session of its own: Ctrl-C reaches the runner only, which then ends its children in order.
             self._child = subprocess.Popen(
                 [find("taskset"), "-c", ",".join(map(str, sorted(cores))), *argv],
