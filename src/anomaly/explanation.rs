@@ -19,7 +19,7 @@ pub struct Explanation {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Because {
-    /// Of [`FEATURES`](super::features::FEATURES), or `running`, `window` or `hold`.
+    /// Of [`FEATURES`], or `running`, `window` or `hold`.
     pub feature: &'static str,
     /// Its part in what made the request unusual, of 1.
     pub share: f32,
