@@ -35,34 +35,34 @@ pub(super) fn open(settings: &Anomaly, metrics: &Metrics) -> Result<Arc<Registry
 }
 
 /// Makes models when they are due, away from requests and from what else control does.
-pub(super) async fn train(registry: Arc<Registry>, metrics: Metrics, mut stopped: watch::Receiver<bool>) {
-    let mut tick = tokio::time::interval(EVERY);
-    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = tick.tick() => {}
-            _ = stopped.changed() => return,
-        }
-        let registry = Arc::clone(&registry);
-        match tokio::task::spawn_blocking(move || registry.tick(clock::since_epoch())).await {
-            Ok(trained) => trained.iter().for_each(|one| note(one, &metrics)),
-            Err(error) => tracing::error!(%error, "training"),
-        }
-    }
+pub(super) async fn train(registry: Arc<Registry>, metrics: Metrics, stopped: watch::Receiver<bool>) {
+    every(EVERY, stopped, "training", move || {
+        registry.tick(clock::since_epoch()).iter().for_each(|one| note(one, &metrics));
+    })
+    .await;
 }
 
 /// Ends the windows of all callers at even intervals, whatever training takes.
-pub(super) async fn close_windows(registry: Arc<Registry>, mut stopped: watch::Receiver<bool>) {
-    let mut tick = tokio::time::interval(WINDOW);
+pub(super) async fn close_windows(registry: Arc<Registry>, stopped: watch::Receiver<bool>) {
+    every(WINDOW, stopped, "windows", move || registry.close_windows()).await;
+}
+
+/// Works on a thread that may block, one time after the other, until it is stopped.
+async fn every(
+    interval: Duration,
+    mut stopped: watch::Receiver<bool>,
+    what: &str,
+    work: impl Fn() + Clone + Send + 'static,
+) {
+    let mut tick = tokio::time::interval(interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = tick.tick() => {}
             _ = stopped.changed() => return,
         }
-        let registry = Arc::clone(&registry);
-        if let Err(error) = tokio::task::spawn_blocking(move || registry.close_windows()).await {
-            tracing::error!(%error, "windows");
+        if let Err(error) = tokio::task::spawn_blocking(work.clone()).await {
+            tracing::error!(%error, what, "anomaly checks");
         }
     }
 }

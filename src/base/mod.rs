@@ -10,6 +10,7 @@ pub mod field;
 pub mod host_pattern;
 pub mod location;
 pub mod query;
+pub mod random;
 pub mod reason;
 pub mod rejection;
 pub mod secret;
