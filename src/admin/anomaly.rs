@@ -180,6 +180,7 @@ fn route(name: &str, of: &CompiledAnomaly, registry: &Registry, now: Duration) -
         "rungs": rungs.collect::<Vec<_>>(),
         "expected_rate": of.policy.ladder.rungs.first().map(|(_, share)| decimal(*share)),
         "rate": rate(&counts),
+        "refusals_left": of.watch.safety.left(),
         "requests": requests(&counts),
         "drift": { "index": numbers.drift, "alarming": numbers.drift.is_some_and(|drift| drift > DRIFT) },
         "agreement": of.policy.shadow.as_ref().map(|_| json!({

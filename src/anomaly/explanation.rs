@@ -61,7 +61,15 @@ impl Explanation {
                 medians.get(columns).unwrap_or_default(),
             ),
         };
-        Self { reasons: positive.into_iter().take(MOST).map(because).collect() }
+        // A client is new with its header order: one fact.
+        if positive.iter().any(|(feature, ..)| feature.name == "header_order_new") {
+            positive.retain(|(feature, ..)| feature.name != "client_new");
+        }
+        let mut reasons: Vec<Because> = positive.into_iter().map(because).collect();
+        // What is as usual and only rare together with the rest says least.
+        reasons.sort_by_key(|because| because.text.ends_with(words::IN_COMBINATION));
+        reasons.truncate(MOST);
+        Self { reasons }
     }
 
     /// Of a request that is refused though it is not that unusual itself.

@@ -149,6 +149,14 @@ impl Snapshot {
         self.routes.iter().filter(|route| route.action.is_err()).map(|route| route.name.to_string()).collect()
     }
 
+    /// What is wrong with these routes, by their names.
+    pub fn problems(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.routes.iter().flat_map(|route| {
+            let problems = route.action.as_ref().err().into_iter().flatten();
+            problems.map(|problem| (&*route.name, problem.as_str()))
+        })
+    }
+
     /// What it means for requests, in one sentence.
     #[must_use]
     pub fn effect(&self) -> String {

@@ -222,6 +222,9 @@ fn live(snapshot: &Snapshot) {
             report,
             "routes are live, but for those with mistakes: they answer 503 ROUTE_FAULTY"
         );
+        for (route, problem) in snapshot.problems() {
+            tracing::error!(route, problem, "closed");
+        }
     }
 }
 

@@ -9,6 +9,9 @@ const MOST_DEVIATIONS: f32 = 16.0;
 
 const MINUTES_OF_A_DAY: f32 = 1_440.0;
 
+/// How the text of a feature ends that is as usual.
+pub(super) const IN_COMBINATION: &str = ", in this combination";
+
 /// What a feature is like in a request, and what it usually is; columns of the row, and of the medians.
 pub(super) fn text(feature: &Feature, values: &[f32], medians: &[f32]) -> String {
     let name = spelt_out(feature.name);
@@ -70,7 +73,7 @@ fn newness(name: &str, minutes: f32) -> String {
     match minutes {
         minutes if minutes.is_nan() => format!("{name} not known"),
         minutes if minutes >= 1.0 => {
-            format!("{name} in at most one of {} minutes of this caller of late", number(1.0 + minutes))
+            format!("{name} new to this caller, known for {} minutes of late", number(1.0 + minutes))
         }
         _ => format!("{name} known from this caller, in this combination"),
     }

@@ -19,7 +19,7 @@ pub(super) use self::extraction::{log, milliseconds};
 pub use self::fields::Fields;
 pub(super) use self::hash::mix;
 pub(super) use self::table::column;
-pub use self::table::{ARRIVAL, COLUMNS, FEATURES, columns, feature_of, label, schema, table, value};
+pub use self::table::{ARRIVAL, COLUMNS, FEATURES, TOGETHER, columns, feature_of, label, schema, table, value};
 pub use self::target::Target;
 
 /// When a feature is known.

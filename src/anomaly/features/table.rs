@@ -158,6 +158,22 @@ const fn columns_before(feature: usize) -> usize {
     columns
 }
 
+/// For each column, how many its feature has.
+pub const TOGETHER: [u16; COLUMNS] = {
+    let mut together = [1; COLUMNS];
+    let (mut feature, mut column) = (0, 0);
+    while feature < FEATURES.len() {
+        let mut part = 0;
+        while part < FEATURES[feature].width() {
+            together[column] = FEATURES[feature].width() as u16;
+            part += 1;
+            column += 1;
+        }
+        feature += 1;
+    }
+    together
+};
+
 /// For each column, its feature and the place among the columns of that.
 const PLACES: [(u8, u8); COLUMNS] = {
     assert!(FEATURES.len() <= 256 && COLUMNS <= 256, "a byte holds them");

@@ -23,7 +23,8 @@ pub(super) fn forest(rows: Rows<'_>, options: Options) -> Option<Forest> {
         let mut random = Random::new(seeds.next());
         random.draw(&mut order, usize::from(samples));
         let sample = Sample::of(rows, order.get(..usize::from(samples))?, scales.as_deref());
-        let mut tree = Tree { sample, width: usize::from(width), random, sprouts: Vec::new(), terms: &mut terms };
+        let (width, together) = (usize::from(width), options.together);
+        let mut tree = Tree { sample, width, together, random, sprouts: Vec::new(), terms: &mut terms };
         tree.grow();
         plantation.plant(&tree.sprouts).ok()?;
     }
@@ -82,6 +83,8 @@ struct Tree<'a> {
     sample: Sample,
     /// Columns that a cut is made of.
     width: usize,
+    /// [`Options::together`].
+    together: &'static [u16],
     random: Random,
     sprouts: Vec<Sprout>,
     terms: &'a mut Vec<Term>,
@@ -152,11 +155,12 @@ impl Tree<'_> {
         Some((Sprout::Cut { slot: slot(column, missing_second), threshold }, first))
     }
 
-    /// As many columns as a cut is made of, each equally likely among those that tell these rows apart; fewer if there are fewer.
+    /// As many columns as a cut is made of, among those that tell these rows apart, each equally likely as far as it stands alone; fewer if there are
+    /// fewer.
     fn draw<'c>(&mut self, rows: &[u16], columns: &'c mut [u16]) -> &'c [u16] {
         let mut drawn = 0;
         for at in 0..columns.len() {
-            self.random.draw(columns.get_mut(at..).unwrap_or_default(), 1);
+            self.draw_one(columns.get_mut(at..).unwrap_or_default());
             if columns.get(at).is_some_and(|column| range(self.sample.column(*column), rows).is_some()) {
                 columns.swap(drawn, at);
                 drawn += 1;
@@ -166,6 +170,22 @@ impl Tree<'_> {
             }
         }
         columns.get(..drawn).unwrap_or_default()
+    }
+}
+
+/// Columns that are turned down at most, until one is taken as it comes.
+const TRIES: usize = 64;
+
+impl Tree<'_> {
+    /// Brings one of these columns to the front. One of eight that belong together is turned down seven times of eight.
+    fn draw_one(&mut self, columns: &mut [u16]) {
+        for _ in 0..TRIES {
+            self.random.draw(columns, 1);
+            let drawn = columns.first().and_then(|column| self.together.get(usize::from(*column)));
+            if drawn.is_none_or(|together| self.random.below(usize::from(*together)) == 0) {
+                return;
+            }
+        }
     }
 }
 

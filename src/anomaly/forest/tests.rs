@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::random::Random;
 use super::{Forest, MAX_COLUMNS, Node, Options, Rows, path_length};
 
-const SMALL: Options = Options { trees: 20, samples: 32, extension: 0, seed: 7 };
+const SMALL: Options = Options { trees: 20, samples: 32, extension: 0, together: &[], seed: 7 };
 
 fn rows(columns: usize, values: &[f32]) -> Rows<'_> {
     Rows { columns, values }
@@ -100,6 +100,24 @@ fn too_little_to_grow_from() {
     let wide = vec![0.0; 2 * (MAX_COLUMNS + 1)];
     assert_eq!(Forest::grow(rows(MAX_COLUMNS + 1, &wide), SMALL), None);
     assert!(Forest::grow(rows(MAX_COLUMNS, &wide[2..]), SMALL).is_some());
+}
+
+#[test]
+fn columns_that_belong_together_are_cut_as_often_as_one_that_stands_alone() {
+    // Seven columns of which each row has one, and another that tells as much: who differs in that is found only where it is cut.
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut values = Vec::new();
+    for _ in 0..400 {
+        let kind = random.usize(..7);
+        values.extend((0..7).map(|column| f32::from(column == kind)));
+        values.push(random.f32());
+    }
+    let score = |together| {
+        let options = Options { trees: 300, together, ..Options::default() };
+        Forest::grow(rows(8, &values), options).unwrap().score(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 9.0])
+    };
+    let (apart, together) = (score(&[]), score(&[7, 7, 7, 7, 7, 7, 7, 1]));
+    assert!(together > apart + 0.02, "{apart} {together}");
 }
 
 #[test]
@@ -310,6 +328,7 @@ fn options() -> impl Strategy<Value = Options> {
         samples,
         extension,
         seed,
+        together: &[],
     })
 }
 

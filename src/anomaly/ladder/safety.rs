@@ -58,6 +58,14 @@ impl Safety {
     }
 }
 
+impl Safety {
+    /// How many more could be refused now.
+    #[must_use]
+    pub fn left(&self) -> u64 {
+        self.credit.load(Ordering::Relaxed) / REFUSAL
+    }
+}
+
 /// Of [`REFUSAL`]. Not a number counts as none.
 fn part(share: f32) -> u64 {
     (f64::from(share.clamp(0.0, 1.0)) * REFUSAL as f64) as u64

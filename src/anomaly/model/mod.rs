@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::features::{ARRIVAL, COLUMNS, Row, columns};
+use super::features::{ARRIVAL, COLUMNS, Row, TOGETHER, columns};
 use super::forest::{Forest, Options, Rows};
 
 pub use self::file::Fault;
@@ -113,11 +113,11 @@ impl Model {
             made_at: now,
             window,
             rows: u32::try_from(rows.len()).ok()?,
-            arrival: Part::grow(&arrivals, ARRIVAL, options)?,
+            arrival: Part::grow(&arrivals, ARRIVAL, Options { together: TOGETHER.split_at(ARRIVAL).0, ..options })?,
             outcome: Part::grow(
                 &columns_of(rows, Row::outcome),
                 COLUMNS - ARRIVAL,
-                Options { seed: !options.seed, ..options },
+                Options { seed: !options.seed, together: TOGETHER.split_at(ARRIVAL).1, ..options },
             )?,
         };
         Some(model.numbered())

@@ -51,7 +51,7 @@ impl Train {
             Format::Human => print(&trained.iter().map(said).collect::<String>())?,
         }
         // Whoever asks for one model wants that one.
-        let is_made = route.is_none() || trained.iter().all(|one| one["version"].is_string());
+        let is_made = !trained.is_empty() && (route.is_none() || trained.iter().all(|one| one["version"].is_string()));
         if is_made { Ok(()) } else { Err(Failure::Told { code: FOUND_ERRORS }) }
     }
 

@@ -8,11 +8,9 @@ use http::Method;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::anomaly::features::network_of;
 use crate::base::reason::Reason;
 use crate::base::timestamp;
-
-/// The caller that nobody knows.
-const STRANGER: u64 = 0;
 
 /// As it is written; other members may be there.
 #[derive(Deserialize)]
@@ -51,7 +49,7 @@ pub(in crate::cli::anomaly) struct Request {
     pub path: Box<str>,
     /// Empty when no route matched.
     pub route: Box<str>,
-    /// A digest of who it is, the same in every run; 0 when nobody knows.
+    /// A digest of who it is, the same in every run; of the network when nobody knows.
     pub caller: u64,
     /// The same for people; empty when nobody knows.
     pub who: Box<str>,
@@ -162,7 +160,8 @@ fn caller(line: &Line) -> (u64, String) {
             let subject = line.subject.as_deref();
             (digest((auth, subject)).max(1), format!("{auth} {}", subject.unwrap_or_default()).trim_end().to_owned())
         }
-        (None, None) => (STRANGER, String::new()),
+        // As a gateway tells strangers apart.
+        (None, None) => (digest(network_of(line.client)).max(1), String::new()),
     }
 }
 

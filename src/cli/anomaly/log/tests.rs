@@ -34,7 +34,10 @@ fn callers_are_who_they_are_whatever_they_show() {
     assert_ne!(alone(LINE).caller, alone(&LINE.replace("u1", "u2")).caller);
     assert_eq!(&*alone(LINE).who, "jwt u1");
     let stranger = parsed(&LINE.replace("\"partner\":\"acme\",\"auth\":\"jwt\",\"subject\":\"u1\",", ""));
-    assert_eq!((stranger.caller, &*stranger.who), (0, ""));
+    assert_eq!(&*stranger.who, "");
+    let line = LINE.replace("\"partner\":\"acme\",\"auth\":\"jwt\",\"subject\":\"u1\",", "");
+    assert_eq!(parsed(&line.replace("203.0.113.7", "203.0.113.9")).caller, stranger.caller, "one network");
+    assert_ne!(parsed(&line.replace("203.0.113.7", "203.0.114.7")).caller, stranger.caller);
 }
 
 #[test]
