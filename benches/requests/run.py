@@ -119,9 +119,9 @@ class Kept:
 
 
 def watched(ports):
-    """By a model of what it sent before."""
+    """By a model of what it sent before: of so much that no other one is made while it is counted, which comes when it has doubled."""
     client = clients.Http1(ports["http"], "GET", "/watched/orders/42")
-    client.send(256)
+    client.send(2 * (WARM_UP + COUNTED))
     ask = urllib.request.Request(f"http://127.0.0.1:{ports['admin']}/anomaly/train?route=watched", method="POST")
     with urllib.request.urlopen(ask, timeout=60) as answer:
         if b'"made"' not in answer.read():

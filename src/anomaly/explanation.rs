@@ -10,6 +10,9 @@ mod words;
 /// More reasons than this are no explanation.
 const MOST: usize = 3;
 
+/// What follows from another feature, and is no reason beside it.
+const IMPLIED: [(&str, &str); 2] = [("header_order_new", "client_new"), ("method", "method_length")];
+
 /// The features that contributed most.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Explanation {
@@ -61,9 +64,10 @@ impl Explanation {
                 medians.get(columns).unwrap_or_default(),
             ),
         };
-        // A client is new with its header order: one fact.
-        if positive.iter().any(|(feature, ..)| feature.name == "header_order_new") {
-            positive.retain(|(feature, ..)| feature.name != "client_new");
+        for (fact, follows) in IMPLIED {
+            if positive.iter().any(|(feature, ..)| feature.name == fact) {
+                positive.retain(|(feature, ..)| feature.name != follows);
+            }
         }
         let mut reasons: Vec<Because> = positive.into_iter().map(because).collect();
         // What is as usual and only rare together with the rest says least.
