@@ -5,7 +5,7 @@ use std::path::Path;
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::json;
 
-use super::scene::{BOTH, SHARE, Scene, Setup, json_of, odd, orders, seen, train, usual, version};
+use super::scene::{BOTH, Caller, File, SHARE, Scene, Setup, json_of, odd, orders, seen, train, usual, version};
 use crate::cli::process::{Place, bootstrap};
 use crate::support::gateway::Folder;
 use crate::support::{TestGateway, eventually};
@@ -144,6 +144,19 @@ async fn what_cannot_be_read_is_said_and_keeps_nothing_from_starting() {
     }
 }
 
+/// A caller whose unusual requests have to wait for an hour.
+async fn throttled(scene: &Scene) -> Caller {
+    let (mut caller, who) = (scene.caller(BOTH[0]).await, &scene.callers[0]);
+    assert_eq!(odd(&mut caller, who).await.status, 200);
+    odd(&mut caller, who).await.refused(429, "ANOMALY_THROTTLED");
+    caller
+}
+
+/// The routes file with one more route.
+fn with_second(scene: &Scene) -> File {
+    scene.file.clone().route("second", "auth: none, respond: { body: good }, anomaly: observe")
+}
+
 /// Waits until replaced snapshots were let go, after the first request to a route that is new.
 async fn housekeeping(gateway: &TestGateway) {
     let kept_house = async || {
@@ -158,11 +171,8 @@ async fn a_mistake_in_a_route_loses_nothing_that_it_has_learned() {
     let throttle = format!("{{ action: throttle, {SHARE}, throttle: 1/h, cool_down: 1h }}");
     let scene = Scene::trained(&throttle).await;
     let (model, learned) = (version(&scene.gateway).await, seen(&scene.gateway).await);
-    let mut caller = scene.caller(BOTH[0]).await;
-    let acme = &scene.callers[0];
-    assert_eq!(odd(&mut caller, acme).await.status, 200);
-    odd(&mut caller, acme).await.refused(429, "ANOMALY_THROTTLED");
-    let another = scene.file.clone().route("second", "auth: none, respond: { body: good }, anomaly: observe");
+    let (mut caller, acme) = (throttled(&scene).await, &scene.callers[0]);
+    let another = with_second(&scene);
     let with = |route: &str, anomaly: &str| super::scene::written(&another, route, anomaly, &scene.settings);
     let lost = format!("{{ {SHARE}, model: 20200101T000000Z-00000000 }}");
     for faulty in [with(&scene.route, &lost), with(&scene.route.replace("app", "nowhere"), &throttle)] {
@@ -182,11 +192,8 @@ async fn a_reload_keeps_what_was_learned_and_where_callers_stand() {
     let throttle = format!("{{ action: throttle, {SHARE}, throttle: 1/h, cool_down: 1h }}");
     let scene = Scene::trained(&throttle).await;
     let (model, learned) = (version(&scene.gateway).await, seen(&scene.gateway).await);
-    let mut caller = scene.caller(BOTH[0]).await;
-    let acme = &scene.callers[0];
-    assert_eq!(odd(&mut caller, acme).await.status, 200);
-    odd(&mut caller, acme).await.refused(429, "ANOMALY_THROTTLED");
-    let another = scene.file.clone().route("second", "auth: none, respond: { body: good }, anomaly: observe");
+    let (mut caller, acme) = (throttled(&scene).await, &scene.callers[0]);
+    let another = with_second(&scene);
     let settings = format!("{}, half_life: 2d, caller_share: 50%", scene.settings);
     for routes in [
         super::scene::written(&another, &scene.route, &throttle, &scene.settings),
@@ -199,7 +206,7 @@ async fn a_reload_keeps_what_was_learned_and_where_callers_stand() {
     }
 
     // A route that was away begins anew, once housekeeping has let go of the routes before.
-    let without = scene.file.clone().route("second", "auth: none, respond: { body: good }, anomaly: observe");
+    let without = with_second(&scene);
     scene.gateway.reload_with(&without.to_string()).await;
     assert_eq!(usual(&mut caller, acme).await.status, 404);
     assert_eq!(caller.get("/second/", &[]).await.status, 200);
