@@ -10,7 +10,7 @@ mod words;
 /// More reasons than this are no explanation.
 const MOST: usize = 3;
 
-/// What follows from another feature, and is no reason beside it.
+/// What follows from another feature: one reason, with the contributions of both.
 const IMPLIED: [(&str, &str); 2] = [("header_order_new", "client_new"), ("method", "method_length")];
 
 /// The features that contributed most.
@@ -54,6 +54,16 @@ impl Explanation {
         };
         let mut positive: Vec<(&Feature, _, f32)> = columns.filter_map(contribution).collect();
         let total: f32 = positive.iter().map(|(.., sum)| sum).sum();
+        for (fact, follows) in IMPLIED {
+            let place = |name| positive.iter().position(|(feature, ..): &(&Feature, _, f32)| feature.name == name);
+            if let (Some(to), Some(from)) = (place(fact), place(follows)) {
+                let (.., more) = positive.remove(from);
+                // What was behind it has moved up.
+                if let Some((.., sum)) = positive.get_mut(to - usize::from(from < to)) {
+                    *sum += more;
+                }
+            }
+        }
         positive.sort_by(|(.., a), (.., b)| b.total_cmp(a));
         let because = |(feature, columns, sum): (&Feature, std::ops::Range<usize>, f32)| Because {
             feature: feature.name,
@@ -64,11 +74,6 @@ impl Explanation {
                 medians.get(columns).unwrap_or_default(),
             ),
         };
-        for (fact, follows) in IMPLIED {
-            if positive.iter().any(|(feature, ..)| feature.name == fact) {
-                positive.retain(|(feature, ..)| feature.name != follows);
-            }
-        }
         let mut reasons: Vec<Because> = positive.into_iter().map(because).collect();
         // What is as usual and only rare together with the rest says least.
         reasons.sort_by_key(|because| because.text.ends_with(words::IN_COMBINATION));

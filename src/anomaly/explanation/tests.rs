@@ -158,3 +158,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_follows_from_another_feature_counts_for_that() {
+    let table: &[Feature] = FEATURES.split_at(2).0;
+    assert_eq!(table.iter().map(|feature| feature.name).collect::<Vec<_>>(), ["method", "method_length"]);
+    let (mut values, mut contributions) = ([0.0; 9], [0.0; 9]);
+    (values[4], values[8], contributions[4], contributions[8]) = (1.0, 6.0, 0.1, 0.4);
+    let explanation = Explanation::among(table, &contributions, &values, &[0.0; 9]);
+    assert_eq!(shares(&explanation), "method:1.00");
+    assert_eq!(explanation.reasons[0].text, "method DELETE, rarely seen here");
+}
